@@ -1,0 +1,63 @@
+"""The one place that sets compiler flags: every kernel is compiled here, on its first call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+
+class Kernel(Generic[P, R]):
+    """A function that numba compiles for one signature when it is first called.
+
+    Compiled code is cached beside the source, or in the user's cache folder when the install is
+    read-only; with neither, every process compiles anew. The interpreter lock is released inside.
+    """
+
+    def __init__(self, function: Callable[P, R], signature: str) -> None:
+        self._function = function
+        self._signature = signature
+        self._compiled: Callable[P, R] | None = None
+        self._lock = threading.Lock()
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the compiled function."""
+        compiled = self._compiled or self.compile()
+        return compiled(*args, **kwargs)
+
+    def compile(self) -> Callable[P, R]:
+        """Compile, or load from the cache, without calling."""
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = self._build()
+            return self._compiled
+
+    def _build(self) -> Callable[P, R]:
+        try:
+            built = numba.njit(self._signature, cache=True, **_FLAGS)(self._function)
+        except (RuntimeError, OSError):  # no folder for the cache can be written
+            built = numba.njit(self._signature, cache=False, **_FLAGS)(self._function)
+        return cast(Callable[P, R], built)
+
+
+def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
+    """Make a kernel of a function on plain arrays.
+
+    Args:
+        signature: numba's explicit signature, such as ``"void(float32[:,::1], int64)"``.
+    """
+    return lambda function: Kernel(function, signature)
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a helper that kernels call; its body is compiled into each of them."""
+    return cast(Callable[P, R], numba.njit(inline="always", **_FLAGS)(function))
