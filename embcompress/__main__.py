@@ -1,0 +1,5 @@
+"""``python -m embcompress``."""
+
+from embcompress.cli.entry import main
+
+main()

@@ -1,0 +1,1 @@
+"""The file: row maps, tensors, the JSON document, writing, reading and verification."""

@@ -1,0 +1,126 @@
+"""Checksums: blake2b digests of 16 bytes over chunks of every tensor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.errors import BadInput
+
+CHUNK = 2**18
+DIGEST = 16
+
+
+def digest(data: bytes | memoryview | NDArray[np.uint8]) -> bytes:
+    """blake2b of 16 bytes."""
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
+
+
+def chunks(nbytes: int) -> int:
+    """How many chunks a tensor has."""
+    return -(-nbytes // CHUNK)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One checked chunk of a tensor.
+
+    Args:
+        index: Its digest's number.
+        tensor: The tensor's name.
+        begin: First byte in the file's data.
+        end: Byte after the last.
+        start: First byte inside the tensor.
+    """
+
+    index: int
+    tensor: str
+    begin: int
+    end: int
+    start: int
+
+
+class Guard:
+    """Checks chunks of an artifact the first time that somebody needs them.
+
+    Args:
+        blocks: All chunks in the order of their digests.
+        digests: uint8 [chunks, 16].
+        read: Gives the file's data bytes between two offsets.
+        where: The file, for errors.
+        on: Whether anything is checked.
+    """
+
+    def __init__(
+        self,
+        blocks: list[Block],
+        digests: NDArray[np.uint8],
+        read: Callable[[int, int], NDArray[np.uint8]],
+        where: str,
+        *,
+        on: bool,
+    ) -> None:
+        self._blocks = blocks
+        self._digests = digests
+        self._read = read
+        self._where = where
+        self._on = on
+        self._first: dict[str, int] = {}
+        for block in blocks:
+            self._first.setdefault(block.tensor, block.index)
+        self._good = np.zeros(len(blocks), bool)
+        self._all_good: set[str] = set()
+
+    def whole(self, tensor: str, nbytes: int) -> None:
+        """Check every chunk of a tensor.
+
+        Raises:
+            BadInput: A chunk does not match its checksum.
+        """
+        if not self._on or tensor not in self._first:
+            return
+        first = self._first[tensor]
+        self._need(range(first, first + chunks(nbytes)))
+
+    def records(self, tensor: str, rows: NDArray[np.int64], size: int, nbytes: int) -> None:
+        """Check the chunks that hold some records.
+
+        Args:
+            tensor: The tensor of records.
+            rows: int64 [b], positions in it.
+            size: Bytes of a record.
+            nbytes: Bytes of the tensor.
+
+        Raises:
+            BadInput: A chunk does not match its checksum.
+        """
+        if not self._on or tensor in self._all_good or not nbytes:
+            return
+        base = self._first[tensor]
+        span = size // CHUNK + 1
+        for step in range(span + 1):
+            at = np.minimum(rows * size + min(step * CHUNK, size - 1), nbytes - 1)
+            index = base + at // CHUNK
+            if not self._good[index].all():
+                self._need(np.unique(index[~self._good[index]]).tolist())
+        if self._good[base : base + chunks(nbytes)].all():
+            self._all_good.add(tensor)
+
+    def _need(self, indices: Iterable[int]) -> None:
+        for i in indices:
+            if not self._good[i]:
+                problem = self.problem(self._blocks[i])
+                if problem:
+                    raise BadInput(f"{self._where}: {problem}")
+                self._good[i] = True
+
+    def problem(self, block: Block) -> str | None:
+        """What is wrong with a chunk, if anything."""
+        if digest(self._read(block.begin, block.end)) == self._digests[block.index].tobytes():
+            return None
+        stop = block.start + block.end - block.begin
+        return f"tensor '{block.tensor}' is damaged between its bytes {block.start} and {stop}"

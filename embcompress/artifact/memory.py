@@ -1,0 +1,69 @@
+"""Encoded rows in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.artifact.form import Form
+from embcompress.codecs.base import Parts, RaggedRows
+
+
+@dataclass
+class RaggedRun:
+    """A ragged part while it is being encoded: pieces of data and the rows' lengths."""
+
+    data: list[NDArray[np.uint8]] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+
+    def extend(self, rows: list[NDArray[np.uint8]]) -> None:
+        """Append rows of bytes."""
+        self.lengths += [len(r) for r in rows]
+        if rows:
+            self.data.append(np.concatenate(rows))
+
+    def build(self) -> RaggedRows:
+        """All rows so far, back to back."""
+        data = np.concatenate(self.data) if self.data else np.empty(0, np.uint8)
+        return RaggedRows.build(data, np.array(self.lengths, np.int64))
+
+
+class MemoryStore:
+    """Receives encoded rows, then serves them."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        layouts = [s.codec.layout() for s in form.segments]
+        self._records = [
+            np.zeros((s.rows, layout.record_bytes), np.uint8)
+            for s, layout in zip(form.segments, layouts, strict=True)
+        ]
+        self._runs = [{name: RaggedRun() for name in layout.ragged} for layout in layouts]
+        self._ragged: list[dict[str, RaggedRows]] = [{} for _ in layouts]
+
+    def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
+        """Keep the records of rows from ``position`` on."""
+        self._records[segment][position : position + len(records)] = records
+
+    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+        """Append rows of a ragged part, in order."""
+        self._runs[segment][part].extend(rows)
+
+    def finish(self) -> None:
+        """Close the ragged parts."""
+        self._ragged = [{k: run.build() for k, run in runs.items()} for runs in self._runs]
+
+    def ragged_rows(self, segment: int) -> dict[str, RaggedRows]:
+        """The ragged parts of a segment."""
+        return self._ragged[segment]
+
+    def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
+        """All encoded rows of a segment."""
+        return Parts(self._records[segment], 0, self._ragged[segment])
+
+    def some(self, segment: int, start: int, stop: int) -> Parts:
+        """Encoded rows ``start … stop - 1``."""
+        ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
+        return Parts(self._records[segment][start:stop], 0, ragged)

@@ -1,0 +1,302 @@
+"""Reading an artifact: tables by name, decoded from a memory map."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.artifact import checksums
+from embcompress.artifact.checksums import Block, Guard
+from embcompress.artifact.form import (
+    CHECKSUMS,
+    DTYPES,
+    FORMAT,
+    KEY,
+    MARK,
+    MEASURED,
+    Form,
+    load_form,
+)
+from embcompress.artifact.table import CompressedTable
+from embcompress.codecs.base import Parts, RaggedRows
+from embcompress.codecs.hostile import Array
+from embcompress.errors import BadInput
+from embcompress.tables.file import SourceFile
+from embcompress.tables.header import Header, TensorInfo, read_header
+from embcompress.tables.sniff import sniff
+
+
+class Artifact(Mapping[str, CompressedTable]):
+    """An open artifact: a mapping from table name to compressed table.
+
+    Rows are read from a memory map; a chunk's checksum is checked the first time that rows of
+    it are looked up.
+
+    Attributes:
+        path: The file.
+        header: Its safetensors header.
+        document: The JSON document.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None, check: bool = True) -> None:
+        """Open a file.
+
+        Args:
+            path: An artifact.
+            threads: Cores that look-ups use; all by default.
+            check: Whether checksums are checked as rows are looked up.
+
+        Raises:
+            BadInput: It is no artifact, damaged, or of a newer version.
+            IOFailure: The system refuses.
+        """
+        self.path = path
+        self._check = check
+        self._file = SourceFile(path)
+        try:
+            found = sniff(self._file)
+            if found.kind != "safetensors":
+                raise BadInput(f"{path}: is {found.what}, not an embcompress artifact")
+            self.header = read_header(self._file)
+            self.document = read_document(self.header, path)
+            with open(path, "rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._bytes = np.frombuffer(mapped, np.uint8)
+            self.guard = self._make_guard()
+            self._check_small()
+            self._tables = {
+                name: CompressedTable(form, FileStore(self, form), threads)
+                for name, form in self._load_forms().items()
+            }
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __getitem__(self, name: str) -> CompressedTable:
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise KeyError(f"{self.path} has no table '{name}'; it has {list(self)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __repr__(self) -> str:
+        return f"<Artifact {self.path}: {', '.join(self)}>"
+
+    @property
+    def passed(self) -> dict[str, TensorInfo]:
+        """Tensors of the source that were copied, by name."""
+        return {n: t for n, t in self.header.tensors.items() if MARK not in n}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the file."""
+        return len(self._bytes)
+
+    def raw(self, name: str) -> NDArray[np.uint8]:
+        """The bytes of a tensor, mapped."""
+        info = self.header.tensors[name]
+        start = self.header.data_start
+        return self._bytes[start + info.begin : start + info.end]
+
+    def read(self, begin: int, end: int) -> NDArray[np.uint8]:
+        """Bytes of the file, read rather than mapped, so that they do not count as memory."""
+        data = np.empty(end - begin, np.uint8)
+        self._file.read_into(memoryview(data), begin)
+        return data
+
+    def array(self, name: str) -> Array:
+        """A tensor, mapped, in its dtype and shape.
+
+        Raises:
+            BadInput: A dtype that no part has.
+        """
+        info = self.header.tensors[name]
+        if info.dtype not in DTYPES:
+            raise BadInput(f"{self.path}: tensor '{name}' has dtype {info.dtype}")
+        raw = self.raw(name)
+        if raw.ctypes.data % 8:
+            raw = raw.copy()
+        return raw.view(DTYPES[info.dtype]).reshape(info.shape)
+
+    def measured(self, name: str) -> dict[str, float]:
+        """The errors measured when a table was compressed.
+
+        Raises:
+            BadInput: They are missing or malformed.
+        """
+        tensor = self._tables[name].form.measured
+        info = self.header.tensors.get(tensor)
+        if info is None or info.dtype != "F64" or info.shape != (len(MEASURED),):
+            raise BadInput(f"{self.path}: tensor '{tensor}' is missing or malformed")
+        return dict(zip(MEASURED, self.array(tensor).tolist(), strict=True))
+
+    def blocks(self) -> list[Block]:
+        """All checked chunks of the file, the header first, in the order of their digests."""
+        start = self.header.data_start
+        blocks = [Block(0, "the header", 0, start, 0)]
+        for info in sorted(self.header.tensors.values(), key=lambda t: (t.begin, t.end)):
+            if info.name == CHECKSUMS:
+                continue
+            for b in range(info.begin, info.end, checksums.CHUNK):
+                end = min(b + checksums.CHUNK, info.end)
+                blocks.append(
+                    Block(len(blocks), info.name, start + b, start + end, b - info.begin)
+                )
+        return blocks
+
+    def close(self) -> None:
+        """Close the file; arrays that still use the map keep it alive."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _make_guard(self) -> Guard:
+        info = self.header.tensors.get(CHECKSUMS)
+        blocks = self.blocks()
+        if info is None or info.dtype != "U8" or info.shape != (len(blocks), checksums.DIGEST):
+            raise BadInput(f"{self.path}: the checksums are missing or malformed")
+        return Guard(blocks, self.array(CHECKSUMS), self.read, str(self.path), on=self._check)
+
+    def _check_small(self) -> None:
+        """Check all that a table holds beside records and ragged parts."""
+        self.guard.whole("the header", 1)
+        for name in self.header.tensors:
+            last = name.rsplit(MARK, 1)[-1]
+            rows = last == "rows" or last.endswith((".data", ".lengths", ".addresses"))
+            if MARK in name and name != CHECKSUMS and not rows:
+                self.guard.whole(name, len(self.raw(name)))
+
+    def _load_forms(self) -> dict[str, Form]:
+        arrays = {
+            n: self.array(n)
+            for n in self.header.tensors
+            if MARK in n and n != CHECKSUMS and n.rsplit(MARK, 1)[-1] != "rows"
+        }
+        forms = {}
+        for name, entry in self.document["tables"].items():
+            mine = {n: a for n, a in arrays.items() if n.startswith(name + MARK)}
+            forms[name] = load_form(name, entry, mine, f"{self.path}: table '{name}'")
+            for tensor, shape in forms[name].records.items():
+                info = self.header.tensors.get(tensor)
+                if info is None or info.dtype != "U8" or info.shape != shape:
+                    raise BadInput(f"{self.path}: tensor '{tensor}' is not U8 {list(shape)}")
+        return forms
+
+
+class FileStore:
+    """The encoded rows of one table, in the file."""
+
+    def __init__(self, artifact: Artifact, form: Form) -> None:
+        self._artifact = artifact
+        self._form = form
+        self._records = {
+            name: artifact.raw(name).reshape(shape) for name, shape in form.records.items()
+        }
+        self._ragged = [
+            {part: self._load_ragged(i, part, s.rows) for part in s.codec.layout().ragged}
+            for i, s in enumerate(form.segments)
+        ]
+
+    def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
+        names = [
+            self._form.tensor(segment, f"{part}.{p}") for p in ("data", "addresses", "lengths")
+        ]
+        for name in names:
+            if name not in self._artifact.header.tensors:
+                raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing")
+        data, addresses, lengths = (self._artifact.array(n) for n in names)
+        if (
+            data.dtype != np.uint8
+            or data.ndim != 1
+            or addresses.dtype != np.int64
+            or addresses.shape != (-(-rows // RaggedRows.EVERY),)
+            or lengths.dtype not in (np.uint8, np.uint16, np.uint32)
+            or lengths.shape != (rows,)
+        ):
+            raise BadInput(f"{self._artifact.path}: ragged part '{names[0]}' is malformed")
+        return RaggedRows(data, addresses, lengths)
+
+    def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
+        """All encoded rows of a segment, mapped; what ``rows`` lie in is checked."""
+        name = self._form.tensor(segment, "rows")
+        records = self._records.get(name)
+        guard = self._artifact.guard
+        if records is not None:
+            guard.records(name, rows, records.shape[1], records.nbytes)
+        for part in self._ragged[segment]:
+            for piece in ("data", "addresses", "lengths"):
+                tensor = self._form.tensor(segment, f"{part}.{piece}")
+                guard.whole(tensor, len(self._artifact.raw(tensor)))
+        if records is None:
+            records = np.empty((self._form.segments[segment].rows, 0), np.uint8)
+        return Parts(records, 0, self._ragged[segment])
+
+    def some(self, segment: int, start: int, stop: int) -> Parts:
+        """Encoded rows ``start … stop - 1``, read from the file."""
+        name = self._form.tensor(segment, "rows")
+        mapped = self._records.get(name)
+        if mapped is None:
+            records = np.empty((stop - start, 0), np.uint8)
+        else:
+            size = mapped.shape[1]
+            touched = np.arange(start, stop, dtype=np.int64)
+            self._artifact.guard.records(name, touched, size, mapped.nbytes)
+            header = self._artifact.header
+            at = header.data_start + header.tensors[name].begin
+            data = self._artifact.read(at + start * size, at + stop * size)
+            records = data.reshape(stop - start, size)
+        ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
+        return Parts(records, 0, ragged)
+
+
+def read_document(header: Header, path: Path) -> dict[str, Any]:
+    """The document in a header's metadata.
+
+    Raises:
+        BadInput: There is none, it is malformed, or a newer version wrote it.
+    """
+    text = header.metadata.get(KEY)
+    if text is None:
+        raise BadInput(f"{path}: is no embcompress artifact; compress it first")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: the embcompress document is no JSON") from error
+    if not isinstance(document, dict) or type(document.get("format")) is not int:
+        raise BadInput(f"{path}: the embcompress document is malformed")
+    if document["format"] > FORMAT:
+        raise BadInput(
+            f"{path}: has format {document['format']}, this embcompress reads {FORMAT};"
+            " upgrade it"
+        )
+    if not isinstance(document.get("tables"), dict):
+        raise BadInput(f"{path}: the embcompress document is malformed")
+    return document
+
+
+def open_artifact(
+    path: str | Path, *, threads: int | None = None, check: bool = True
+) -> Artifact:
+    """Open an artifact; see ``Artifact``."""
+    return Artifact(Path(path), threads=threads, check=check)

@@ -1,0 +1,189 @@
+"""A compressed table: rows come back by look-up, by range, or all together."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from embcompress.artifact.form import Form
+from embcompress.codecs.base import Parts
+from embcompress.threads import available, halves
+
+_LEAST = 2048  # rows that are worth a second thread
+
+
+class Store(Protocol):
+    """Where the encoded rows of a table lie."""
+
+    def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
+        """All encoded rows of a segment; ``rows`` (positions) are about to be decoded."""
+        ...
+
+    def some(self, segment: int, start: int, stop: int) -> Parts:
+        """Encoded rows ``start … stop - 1`` of a segment, read once, in sequence."""
+        ...
+
+
+class CompressedTable:
+    """A compressed table, decoded on demand.
+
+    Attributes:
+        form: Row map, codecs and method.
+    """
+
+    def __init__(self, form: Form, store: Store, threads: int | None = None) -> None:
+        self.form = form
+        self._store = store
+        self._threads = threads or available()
+
+    @property
+    def name(self) -> str:
+        """The table's name in its source."""
+        return self.form.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows N and columns D."""
+        return self.form.shape
+
+    @property
+    def dtype(self) -> str:
+        """The source's dtype: F16, BF16, F32 or F64."""
+        return self.form.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        n, d = self.shape
+        return f"<CompressedTable '{self.name}' {n}×{d}: {self.form.method.get('spelled', '')}>"
+
+    def lookup(self, ids: ArrayLike, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Decode rows.
+
+        Args:
+            ids: Integers of any dtype and shape, from 0 to N - 1.
+            out: float32 of shape ``ids.shape + (D,)``, C-contiguous; written and returned.
+
+        Returns:
+            float32 ``ids.shape + (D,)``.
+
+        Raises:
+            IndexError: An id is negative or not below N; names it.
+            TypeError: The ids are not integers.
+            ValueError: ``out`` has another shape, dtype or layout.
+            BadInput: The file is damaged where the rows lie.
+        """
+        given = np.asarray(ids)
+        if given.size == 0 and given.dtype == np.float64:
+            given = given.astype(np.int64)
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"ids are integers, not {given.dtype}")
+        self._check_range(given)
+        flat = np.ascontiguousarray(given.reshape(-1), np.int64)
+        shape = (*given.shape, self.shape[1])
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out is {out.dtype} {list(out.shape)}; it must be C-contiguous float32"
+                f" {list(shape)}"
+            )
+        elif not out.flags.writeable:
+            raise ValueError("out is read-only")
+        self._decode(flat, out.reshape(len(flat), self.shape[1]))
+        return out
+
+    def _check_range(self, ids: NDArray[Any]) -> None:
+        if not ids.size:
+            return
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= len(self):
+            bad = low if low < 0 else high
+            raise IndexError(f"id {bad} is not in table '{self.name}' of {len(self)} rows")
+
+    def _decode(self, ids: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        segments = self.form.segments
+        if not out.size:
+            return
+        if len(segments) == 1 and self.form.rowmap.kind == "whole":
+            self._decode_segment(0, ids, ids, out)
+            return
+        numbers, positions = self.form.rowmap.locate(ids)
+        for segment in np.unique(numbers):
+            mine = np.flatnonzero(numbers == segment)
+            rows = np.empty((len(mine), self.shape[1]), np.float32)
+            self._decode_segment(int(segment), ids[mine], positions[mine], rows)
+            out[mine] = rows
+
+    def _decode_segment(
+        self,
+        segment: int,
+        ids: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> None:
+        codec = self.form.segments[segment].codec
+        rows = ids if codec.by_id else positions
+        parts = self._store.parts(segment, positions)
+
+        def decode(start: int, stop: int) -> None:
+            codec.decode(parts, rows[start:stop], out[start:stop])
+
+        halves(decode, len(rows), self._threads, _LEAST)
+
+    def read(
+        self, start: int, stop: int, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Decode a range of rows on the calling thread, for passes over the table.
+
+        Args:
+            start: First row.
+            stop: Row after the last.
+            out: float32 [at least stop - start, D], reused.
+
+        Returns:
+            float32 [stop - start, D].
+        """
+        count = stop - start
+        rows = np.empty((count, self.shape[1]), np.float32) if out is None else out[:count]
+        for span in self.form.rowmap.spans(start, stop):
+            codec = self.form.segments[span.segment].codec
+            if not rows.size:
+                continue
+            size = len(span.rows)
+            parts = self._store.some(span.segment, span.position, span.position + size)
+            ids = span.rows if codec.by_id else np.arange(size, dtype=np.int64)
+            if size == count:
+                codec.decode(parts, ids, rows)
+            else:
+                decoded = np.empty((size, self.shape[1]), np.float32)
+                codec.decode(parts, ids, decoded)
+                rows[span.rows - start] = decoded
+        return rows
+
+    def encoded(self, segment: int, start: int, stop: int) -> Parts:
+        """Encoded rows ``start … stop - 1`` of a segment."""
+        return self._store.some(segment, start, stop)
+
+    def restore(self) -> NDArray[np.float32]:
+        """Decode every row.
+
+        Returns:
+            float32 [N, D].
+        """
+        rows = np.empty(self.shape, np.float32)
+
+        def fill(start: int, stop: int) -> None:
+            for a in range(start, stop, _LEAST):
+                b = min(a + _LEAST, stop)
+                self.read(a, b, rows[a:b])
+
+        halves(fill, len(self), self._threads, _LEAST)
+        return rows
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        dense = self.restore()
+        return dense if dtype is None else dense.astype(dtype, copy=False)

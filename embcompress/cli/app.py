@@ -1,0 +1,61 @@
+"""The app: every method's verb and the verbs around them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from embcompress import __version__
+from embcompress.cli import compress, listing, rows, sizes
+from embcompress.methods import registry
+
+_AROUND = "Look, check, get back"
+
+
+def build() -> typer.Typer:
+    """Build the command line."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Shrink pretrained embedding tables after training, and say exactly what it cost.",
+        epilog="Example: embcompress quantize glove.npy -o glove.q4.safetensors --bits 4",
+    )
+    app.callback()(_root)
+    for method in registry().values():
+        app.command(
+            method.name,
+            rich_help_panel=f"Compress: {method.family}",
+            epilog=f"Example: embcompress {method.example}",
+        )(compress.verb(method))
+    for verb, example in (
+        (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
+        (sizes.inspect_file, "inspect model.safetensors"),
+        (sizes.verify_file, "verify glove.q4.safetensors"),
+        (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
+        (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
+        (listing.list_methods, "methods"),
+    ):
+        name = verb.__name__.removesuffix("_file").removeprefix("list_")
+        app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(verb)
+    return app
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        print(f"embcompress {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error comes from; works on every verb.")
+    ] = False,
+) -> None:
+    pass

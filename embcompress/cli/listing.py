@@ -1,0 +1,86 @@
+"""The list of methods, and tables on the screen."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from embcompress.methods import registry
+from embcompress.methods.presets import PRESETS
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every method and every published name, with the command that gives it."""
+    rows = [
+        {
+            "name": m.name,
+            "command": f"embcompress {m.example}",
+            "kind": _kind(native=m.native),
+            "what": m.summary(),
+            "source": m.source,
+        }
+        for m in registry().values()
+    ]
+    for preset in PRESETS:
+        verb, _, options = preset.command.partition(" ")
+        rows.append(
+            {
+                "name": preset.name,
+                "command": f"embcompress {verb} INPUT -o OUTPUT {options}",
+                "kind": _kind(native=preset.native),
+                "what": preset.note,
+                "source": preset.source,
+            }
+        )
+    return rows
+
+
+def list_methods(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Every method and published name, with the command that gives it.
+
+    Native methods work after training as published; a counterpart stands in for a paper that
+    trains.
+    """
+    rows = catalogue()
+    if json:
+        print(jsonlib.dumps(rows, indent=2))  # noqa: T201
+        return
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from embcompress.cli.terminal import stdout_console
+
+    console = stdout_console()
+    for row in rows:
+        console.print(Text(f"{row['name']}", style="bold") + Text(f"  ({row['kind']})"))
+        for text, style in (
+            (row["command"], "cyan"),
+            (row["what"], ""),
+            (row["source"], "dim"),
+        ):
+            console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))
+
+
+def _kind(*, native: bool) -> str:
+    return "native" if native else "counterpart"
+
+
+def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows of equal keys as a table."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from embcompress.cli.terminal import stdout_console
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for key in rows[0] if rows else ():
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(v)) for v in row.values()))
+    stdout_console().print(table)

@@ -1,0 +1,125 @@
+"""Verbs that give rows back: lookup, restore."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embcompress.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+
+
+def lookup(
+    artifact: Artifact,
+    ids: Annotated[
+        str | None, typer.Option(help="Row numbers: 0,17,399999 or ranges 5:8.", show_default=False)
+    ] = None,
+    ids_file: Annotated[
+        Path | None,
+        typer.Option(help="Row numbers in an .npy file of integers.", show_default=False),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="The table, when the file has several.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    npy: Annotated[
+        Path | None, typer.Option(help="Write float32 rows to an .npy file.", show_default=False)
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Print rows of a table, decoded from the file."""
+    from embcompress.artifact.atomic import check_target, write_atomically
+    from embcompress.artifact.reader import open_artifact
+    from embcompress.pipeline.restore import pick_table
+    from embcompress.tables.npy import write_npy_header
+
+    if (ids is None) == (ids_file is None):
+        raise UsageError("lookup wants --ids 0,17 or --ids-file FILE")
+    if npy is not None:
+        check_target(npy, force=force, inputs=(artifact,))
+    numbers = _parse_ids(ids) if ids is not None else _read_ids(ids_file)
+    with open_artifact(artifact) as opened:
+        found = pick_table(opened, table)
+        try:
+            rows = found.lookup(numbers)
+        except IndexError as error:
+            raise UsageError(str(error)) from error
+    if npy is not None:
+        write_atomically(npy, write_npy_header(rows.shape, "F32") + rows.tobytes())
+    elif json:
+        document = [
+            {"id": int(i), "row": row} for i, row in zip(numbers, rows.tolist(), strict=True)
+        ]
+        print(jsonlib.dumps(document))  # noqa: T201
+    else:
+        for i, row in zip(numbers, rows, strict=True):
+            print(i, *(f"{x:.9g}" for x in row))  # noqa: T201
+
+
+def _parse_ids(text: str) -> NDArray[np.int64]:
+    import numpy as np
+
+    numbers: list[int] = []
+    for word in text.split(","):
+        first, colon, last = word.strip().partition(":")
+        try:
+            numbers += range(int(first), int(last)) if colon else [int(first)]
+        except ValueError as error:
+            raise UsageError(f"--ids: '{word}' is no row number and no range such as 5:8") from error
+    try:
+        return np.array(numbers, np.int64)
+    except OverflowError as error:
+        raise UsageError(f"--ids: a row number is too large in '{text:.60}'") from error
+
+
+def _read_ids(path: Path | None) -> NDArray[np.int64]:
+    import numpy as np
+
+    from embcompress.tables.source import open_source
+
+    assert path is not None
+    with open_source(path) as source:
+        if source.kind != "npy":
+            raise BadInput(f"{path}: --ids-file is an .npy file")
+        array = source.read_tensor(next(iter(source.tensors)))
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise BadInput(f"{path}: holds {array.dtype} {list(array.shape)}, not a list of integers")
+    return array.astype(np.int64)
+
+
+def restore_file(
+    artifact: Artifact,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A .npy or .safetensors file.")
+    ],
+    table: Annotated[
+        str | None, typer.Option(help="Only this table; needed for .npy when there are several.")
+    ] = None,
+    force: Force = False,
+    threads: Annotated[
+        int | None, typer.Option(help="Cores to use; all by default.", min=1, show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+) -> None:
+    """Write the dense tables again, in the source's dtype."""
+    from embcompress.cli.terminal import progress_for
+    from embcompress.pipeline.restore import restore
+    from embcompress.threads import available
+
+    restore(
+        artifact,
+        output,
+        table,
+        force=force,
+        threads=threads or available(),
+        progress=progress_for(quiet=quiet),
+    )

@@ -1,0 +1,119 @@
+"""Verbs that look at files: report, inspect, verify."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from embcompress.cli.bridge import with_parameters
+from embcompress.cli.gates import gate_parameters, gates_from
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Cores to use; all by default.", min=1, show_default=False)
+]
+
+
+def _report(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="SOURCE", help="The source; measures errors.", show_default=False),
+    ] = None,
+    frequencies: Annotated[
+        Path | None,
+        typer.Option(help="How often each row is used; adds weighted figures.", show_default=False),
+    ] = None,
+    report: Annotated[
+        list[Path] | None, typer.Option(help="Write it to a .json or .md file; repeatable.")
+    ] = None,
+    json: Json = False,
+    seed: Annotated[int, typer.Option(help="Seed of sampled figures.", min=0)] = 0,
+    threads: Threads = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory to stay below; 800MB by default.", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    from embcompress.cli.output import check_report_files, show_report
+    from embcompress.cli.terminal import progress_for
+    from embcompress.pipeline.reporting import report_artifact
+    from embcompress.pipeline.run import usable_memory
+    from embcompress.report.gates import check
+    from embcompress.threads import available
+
+    gates = gates_from(options)
+    files = check_report_files(report or [], force=True)
+    found = report_artifact(
+        artifact,
+        against,
+        frequencies,
+        seed=seed,
+        threads=threads or available(),
+        memory=usable_memory(memory),
+        progress=progress_for(quiet=quiet),
+    )
+    source_bytes = against.stat().st_size if against else None
+    found.gates.extend(check(found, gates, source_bytes))
+    return show_report(found, files, as_json=json, shown=not quiet)
+
+
+report = with_parameters(
+    _report,
+    gate_parameters(),
+    "report",
+    "Sizes and errors of an artifact, and gates for a CI job.\n\nWith --against it is compared"
+    " with its source; without, the sizes and the errors measured at compression are shown.",
+)
+
+
+def inspect_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any .npy or .safetensors file.")],
+    tables: Annotated[
+        list[str] | None, typer.Option("--tables", metavar="GLOB", help="As on compress verbs.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What is inside a file, and which tables would be taken."""
+    from embcompress.cli.listing import print_rows
+    from embcompress.pipeline.inspection import inspect
+
+    found = inspect(file, tables or [])
+    if json:
+        print(jsonlib.dumps(found, indent=2))  # noqa: T201
+        return
+    print_rows(f"{file}: {found['kind']}, {found['bytes']:,} bytes", found["tensors"])
+    for note in found["notes"]:
+        print(note)  # noqa: T201
+
+
+def verify_file(
+    file: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")],
+    json: Json = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> int:
+    """Check every checksum and every stored value; exit 3 when one is wrong."""
+    from embcompress.cli.terminal import progress_for
+    from embcompress.errors import BadInput
+    from embcompress.pipeline.verification import verify
+    from embcompress.threads import available
+
+    found = verify(file, threads or available(), progress_for(quiet=quiet))
+    if json:
+        print(jsonlib.dumps(vars(found), indent=2))  # noqa: T201
+        return BadInput.exit_code if found.problems else 0
+    for problem in found.problems[:20]:
+        print(f"{file}: {problem}")  # noqa: T201
+    if len(found.problems) > 20:
+        print(f"{file}: {len(found.problems) - 20} more problems")  # noqa: T201
+    if found.problems:
+        return BadInput.exit_code
+    if not quiet:
+        print(f"{file}: sound; {found.blocks} blocks, {found.tables} tables")  # noqa: T201
+    return 0

@@ -1,0 +1,1 @@
+"""Storage forms: decode only, immutable. Each file here registers its codec by existing."""

@@ -1,0 +1,246 @@
+"""What a codec is: how a segment's records are laid out and how rows come back from them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.codecs.hostile import INNER, Array, Config, Json, Shared
+from embcompress.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Field:
+    """A part of fixed size: ``count`` values of a little-endian dtype in every record.
+
+    Args:
+        name: The part's name, such as ``codes`` or ``scale``.
+        dtype: numpy dtype string such as ``u1`` or ``<f2``.
+        count: Values a row.
+    """
+
+    name: str
+    dtype: str
+    count: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes a row."""
+        return np.dtype(self.dtype).itemsize * self.count
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a codec: fields lying side by side in a record, and ragged parts.
+
+    Args:
+        fields: Fixed-size parts in the order of their bytes in a record.
+        ragged: Names of parts whose rows differ in length, in bytes.
+    """
+
+    fields: tuple[Field, ...] = ()
+    ragged: tuple[str, ...] = ()
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of one record."""
+        return sum(f.nbytes for f in self.fields)
+
+    def then(self, inner: Layout) -> Layout:
+        """This layout followed by that of an inner codec, whose names gain ``inner.``."""
+        fields = tuple(Field(INNER + f.name, f.dtype, f.count) for f in inner.fields)
+        return Layout(self.fields + fields, self.ragged + tuple(INNER + r for r in inner.ragged))
+
+    def pack(self, parts: Mapping[str, Any], rows: int) -> NDArray[np.uint8]:
+        """Lay encoded fields side by side.
+
+        Args:
+            parts: Field name to array [rows] or [rows, count].
+            rows: Number of rows b.
+
+        Returns:
+            uint8 [b, record_bytes].
+        """
+        records = np.empty((rows, self.record_bytes), np.uint8)
+        at = 0
+        for f in self.fields:
+            values = np.ascontiguousarray(parts[f.name], np.dtype(f.dtype))
+            raw = values.reshape(rows, f.count).view(np.uint8).reshape(rows, f.nbytes)
+            records[:, at : at + f.nbytes] = raw
+            at += f.nbytes
+        return records
+
+
+@dataclass(frozen=True)
+class RaggedRows:
+    """Rows of different lengths, back to back, with one address per 64 rows.
+
+    Args:
+        data: uint8 [total], the rows' bytes.
+        addresses: int64 [ceil(n / 64)], where rows 0, 64, 128, … begin in ``data``.
+        lengths: uint8, uint16 or uint32 [n], bytes of each row.
+    """
+
+    data: NDArray[np.uint8]
+    addresses: NDArray[np.int64]
+    lengths: Array
+
+    EVERY: ClassVar[int] = 64
+
+    def spans(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where rows begin and end.
+
+        Args:
+            rows: int64 [b], positions in the segment.
+
+        Returns:
+            int64 [b] first bytes and int64 [b] ends, inside ``data``.
+
+        Raises:
+            BadInput: A span leaves ``data``: the file is damaged.
+        """
+        block = rows // self.EVERY
+        begin = self.addresses[block].copy()
+        for step in range(self.EVERY - 1):
+            before = block * self.EVERY + step
+            inside = before < rows
+            begin[inside] += self.lengths[before[inside]].astype(np.int64)
+        end = begin + self.lengths[rows].astype(np.int64)
+        bad = (begin < 0) | (end > len(self.data))
+        if bad.any():
+            raise BadInput(f"row {rows[bad.argmax()]} of a ragged part lies outside its data")
+        return begin, end
+
+    def slice(self, start: int, stop: int) -> RaggedRows:
+        """The rows ``start … stop - 1``, over the same data."""
+        begin, _ = self.spans(np.arange(start, stop, dtype=np.int64))
+        return RaggedRows(self.data, begin[:: self.EVERY].copy(), self.lengths[start:stop])
+
+    @classmethod
+    def build(cls, data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> RaggedRows:
+        """Address rows that lie back to back.
+
+        Args:
+            data: uint8 [total].
+            lengths: int64 [n], bytes of each row; kept in the narrowest dtype that holds them.
+        """
+        longest = int(lengths.max(initial=0))
+        dtype = "u1" if longest < 2**8 else "<u2" if longest < 2**16 else "<u4"
+        ends = np.cumsum(lengths)
+        return cls(data, (ends - lengths)[:: cls.EVERY].copy(), lengths.astype(dtype))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A codec's view of its encoded rows.
+
+    Args:
+        records: uint8 [n, record bytes of the whole segment], C-contiguous, maybe read-only.
+        at: Byte offset in a record where this codec's fields begin.
+        ragged: Ragged parts by name.
+    """
+
+    records: NDArray[np.uint8]
+    at: int = 0
+    ragged: Mapping[str, RaggedRows] = field(default_factory=dict)
+
+    def inner(self, own_bytes: int) -> Parts:
+        """The view of the codec inside one whose own fields take ``own_bytes``."""
+        ragged = {k[len(INNER) :]: v for k, v in self.ragged.items() if k.startswith(INNER)}
+        return Parts(self.records, self.at + own_bytes, ragged)
+
+    def values(self, layout: Layout, name: str, start: int, stop: int) -> Array:
+        """One field of a range of records, copied out, [stop - start, count]."""
+        at = self.at
+        for f in layout.fields:
+            if f.name == name:
+                raw = np.ascontiguousarray(self.records[start:stop, at : at + f.nbytes])
+                return raw.view(np.dtype(f.dtype)).reshape(stop - start, f.count)
+            at += f.nbytes
+        raise KeyError(name)
+
+
+class Codec(ABC):
+    """A storage form. Immutable; decodes rows, never encodes.
+
+    A codec addresses rows by their position in its segment, or by original row id when
+    ``by_id`` is set (hashing); such a codec may have no parts.
+    """
+
+    registered: ClassVar[list[type[Codec]]] = []
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    by_id: ClassVar[bool] = False
+    dim: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            if any(c.name == cls.name and c.__module__ != cls.__module__ for c in cls.registered):
+                raise TypeError(f"two codecs are called {cls.name}")
+            Codec.registered.append(cls)
+
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The parts of each row."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Json]:
+        """What ``load`` needs beside the shared arrays, as JSON."""
+
+    def shared(self) -> dict[str, Array]:
+        """Arrays that all rows need, by name."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def load(cls, dim: int, config: Config, shared: Shared, depth: int) -> Codec:
+        """Build the codec from a file's values, which may be hostile.
+
+        Args:
+            dim: Columns D of the rows it decodes.
+            config: The JSON that ``config()`` gave.
+            shared: The arrays that ``shared()`` gave.
+            depth: How many codecs this one lies in.
+
+        Raises:
+            BadInput: A value that ``config()`` or ``shared()`` cannot have given.
+        """
+
+    @abstractmethod
+    def decode(self, parts: Parts, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        """Decode rows into ``out``.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment (original ids when ``by_id``), in range.
+            out: float32 [b, D], C-contiguous, written whole.
+        """
+
+    def check(self, parts: Parts, start: int, stop: int) -> None:
+        """Check that every stored value of some rows can be decoded.
+
+        Raises:
+            BadInput: Naming the first row (position in the segment) whose value cannot.
+        """
+
+
+def check_finite(values: Array, start: int, what: str) -> None:
+    """Refuse NaN and infinity in a field.
+
+    Args:
+        values: float [b, count].
+        start: Position of the first row.
+        what: The field's name.
+
+    Raises:
+        BadInput: Naming the first row that holds one.
+    """
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise BadInput(f"row {start + int(bad.argmax())}: {what} is not finite")

@@ -1,0 +1,57 @@
+"""Signs with a scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.codecs.base import Codec, Field, Layout, Parts, check_finite
+from embcompress.codecs.hostile import Array, Config, Json, Shared
+from embcompress.kernels.bits import packed_bytes
+
+Scale = Literal["none", "row16", "row32", "column", "table"]
+
+
+@dataclass(frozen=True, eq=False)
+class Binary(Codec):
+    """x = +α where the bit is 1, -α where it is 0.
+
+    Record: ``codes`` D bits; with a scale per row ``scale``, fp16 or fp32. Shared: ``scales``
+    float32 [D] with a scale per column, float32 [1] with one for all; α is 1 without scales.
+    """
+
+    name = "binary"
+
+    dim: int
+    scale: Scale
+    scales: NDArray[np.float32] | None
+
+    def layout(self) -> Layout:
+        codes = Field("codes", "u1", packed_bytes(self.dim, 1))
+        number = {"row16": "<f2", "row32": "<f4"}.get(self.scale)
+        return Layout((codes, Field("scale", number, 1)) if number else (codes,))
+
+    def config(self) -> dict[str, Json]:
+        return {"scale": self.scale}
+
+    def shared(self) -> dict[str, Array]:
+        return {} if self.scales is None else {"scales": self.scales}
+
+    @classmethod
+    def load(cls, dim: int, config: Config, shared: Shared, depth: int) -> Binary:
+        scale = config.choice("scale", "none", "row16", "row32", "column", "table")
+        size = {"column": dim, "table": 1}.get(scale)
+        scales = None if size is None else shared.array("scales", "<f4", (size,))
+        return cls(dim, scale, scales)  # type: ignore[arg-type]
+
+    def decode(self, parts: Parts, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        from embcompress.kernels.signs import decode_signs
+
+        decode_signs(parts.records, parts.at, self.scale, self.scales, rows, out)
+
+    def check(self, parts: Parts, start: int, stop: int) -> None:
+        if self.scale in ("row16", "row32"):
+            check_finite(parts.values(self.layout(), "scale", start, stop), start, "scale")

@@ -1,0 +1,100 @@
+"""Values from a file, which may be hostile: each is checked as it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.errors import BadInput
+
+Array = NDArray[Any]
+Json = Any
+INNER = "inner."
+
+
+class Config:
+    """A codec's JSON from a file: every value is checked as it is taken."""
+
+    def __init__(self, values: Json, where: str) -> None:
+        if not isinstance(values, dict):
+            raise BadInput(f"{where}: a codec's config is an object, not {values!r:.60}")
+        self._values = dict(values)
+        self.where = where
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        """A whole number from ``low`` to ``high``.
+
+        Raises:
+            BadInput: Missing, of another type, or outside the range.
+        """
+        value = self._take(key)
+        if type(value) is not int or not low <= value <= high:
+            raise BadInput(f"{self.where}: {key} is {value!r:.60}, not from {low} to {high}")
+        return value
+
+    def choice(self, key: str, *choices: str) -> str:
+        """One of some words.
+
+        Raises:
+            BadInput: Missing or another word.
+        """
+        value = self._take(key)
+        if not isinstance(value, str) or value not in choices:
+            raise BadInput(f"{self.where}: {key} is {value!r:.60}, not one of {choices}")
+        return value
+
+    def inner(self, key: str) -> Json:
+        """A nested JSON value, not yet checked.
+
+        Raises:
+            BadInput: Missing.
+        """
+        return self._take(key)
+
+    def end(self) -> None:
+        """Refuse what was not taken.
+
+        Raises:
+            BadInput: A key that the codec does not know.
+        """
+        if self._values:
+            raise BadInput(f"{self.where}: unknown config {sorted(self._values)!r:.80}")
+
+    def _take(self, key: str) -> Json:
+        if key not in self._values:
+            raise BadInput(f"{self.where}: config lacks '{key}'")
+        return self._values.pop(key)
+
+
+class Shared:
+    """Arrays from a file that all rows of a segment need: each is checked as it is taken."""
+
+    def __init__(self, arrays: Mapping[str, Array], where: str) -> None:
+        self._arrays = arrays
+        self.where = where
+
+    def array(self, name: str, dtype: str, shape: tuple[int, ...]) -> Array:
+        """An array of exactly this dtype and shape, finite, copied and C-contiguous.
+
+        Raises:
+            BadInput: Missing, of another dtype or shape, or holding NaN or infinity.
+        """
+        array = self._arrays.get(name)
+        if array is None:
+            raise BadInput(f"{self.where}: the shared array '{name}' is missing")
+        if array.dtype != np.dtype(dtype) or array.shape != shape:
+            raise BadInput(
+                f"{self.where}: '{name}' is {array.dtype} {list(array.shape)},"
+                f" not {np.dtype(dtype)} {list(shape)}"
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise BadInput(f"{self.where}: '{name}' holds a NaN or an infinity")
+        return np.ascontiguousarray(array)
+
+    def inner(self) -> Shared:
+        """The arrays of the inner codec."""
+        inner = {k[len(INNER) :]: v for k, v in self._arrays.items() if k.startswith(INNER)}
+        return Shared(inner, self.where)

@@ -1,0 +1,78 @@
+"""Row records: array types for kernel signatures, and unaligned little-endian fields.
+
+A segment's fixed-size parts lie side by side in one C-contiguous array ``records`` uint8 [n, R].
+A field is named by its byte offset from the start of that array, always an int64, and may lie at
+any alignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from embcompress.kernels.halves import half_to_float
+
+# For signatures of kernels. A read-only type takes writable arrays too.
+BYTES_2D = "Array(uint8, 2, 'C', readonly=True)"
+INT64_1D = "Array(int64, 1, 'C', readonly=True)"
+FLOAT32_1D = "Array(float32, 1, 'C', readonly=True)"
+FLOAT32_2D = "Array(float32, 2, 'C', readonly=True)"
+FLOAT32_OUT = "Array(float32, 2, 'C')"
+BYTES_OUT = "Array(uint8, 2, 'C')"
+
+
+def pointer(context: Any, builder: Any, kind: Any, place: Any, target: Any) -> Any:
+    """LLVM pointer to ``target`` at a place: a contiguous array of numba type ``kind``, an offset."""
+    array, offset = place
+    data = context.make_array(kind)(context, builder, array).data
+    moved = builder.gep(builder.bitcast(data, ir.IntType(8).as_pointer()), [offset])
+    return builder.bitcast(moved, target.as_pointer())
+
+
+def reader(result: Any, stored: Any) -> Any:
+    """Function ``(array, offset)`` for kernels that loads ``stored`` bits from any byte offset."""
+
+    def read(typing: Any, array: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            source = pointer(context, builder, signature.args[0], arguments, stored)
+            return builder.load(source, align=1)
+
+        return result(array, types.int64), generate
+
+    return intrinsic(read)
+
+
+def _number_at(typing: Any, array: Any, offset: Any, half: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = (context, builder, signature.args[0], arguments[:2])
+        half = arguments[2]
+        wanted = builder.icmp_unsigned("!=", half, half.type(0))
+        with builder.if_else(wanted) as (narrow, wide):
+            with narrow:
+                bits = builder.load(pointer(*place, ir.IntType(16)), align=1)
+                from_narrow, end_narrow = half_to_float(builder, bits), builder.block
+            with wide:
+                from_wide = builder.load(pointer(*place, ir.FloatType()), align=1)
+                end_wide = builder.block
+        number = builder.phi(ir.FloatType())
+        number.add_incoming(from_narrow, end_narrow)
+        number.add_incoming(from_wide, end_wide)
+        return number
+
+    return types.float32(array, types.int64, types.boolean), generate
+
+
+uint8_at: Callable[[Any, int], np.uint8] = reader(types.uint8, ir.IntType(8))
+uint16_at: Callable[[Any, int], np.uint16] = reader(types.uint16, ir.IntType(16))
+uint64_at: Callable[[Any, int], np.uint64] = reader(types.uint64, ir.IntType(64))
+int16_at: Callable[[Any, int], np.int16] = reader(types.int16, ir.IntType(16))
+float32_at: Callable[[Any, int], float] = reader(types.float32, ir.FloatType())
+
+
+number_at: Callable[[Any, int, bool], float] = intrinsic(_number_at)
+"""``number_at(array, offset, half)``: the fp16 (``half``) or fp32 number there, as float32."""

@@ -1,0 +1,173 @@
+"""Decode uniformly quantized rows: ``out = float32(code) * scale + bias``, in float32.
+
+A record's fields, from byte ``at``, G being the number of groups of ``group`` columns:
+
+    codes [h] | scale [G] | bias [G]        scale and bias fp16 or fp32
+
+with codes packed as `embcompress.kernels.bits` draws it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.kernels.bits import by_parts, code_at_string
+from embcompress.kernels.jit import inlined, kernel
+from embcompress.kernels.lanes import LANES, splat, store
+from embcompress.kernels.prefetch import prefetch_span, rows_ahead
+from embcompress.kernels.records import (
+    BYTES_2D,
+    FLOAT32_OUT,
+    INT64_1D,
+    number_at,
+    uint8_at,
+    uint64_at,
+)
+from embcompress.kernels.unpacking import bytes_at, part, string
+
+_SIGNATURE = f"void({BYTES_2D}, int64, int64, int64, boolean, {INT64_1D}, {FLOAT32_OUT})"
+
+
+@inlined
+def _scale_groups(
+    records: NDArray[np.uint8],
+    scales: int,
+    group: int,
+    half: bool,
+    out: NDArray[np.float32],
+    i: int,
+) -> None:
+    """Turn out[i] from codes to values; ``scales`` is the byte offset of the row's scales."""
+    d = out.shape[1]
+    groups = (d + group - 1) // group
+    size = 2 if half else 4
+    for g in range(groups):
+        scale = number_at(records, scales + g * size, half)
+        bias = number_at(records, scales + (groups + g) * size, half)
+        for j in range(g * group, min(g * group + group, d)):
+            out[i, j] = out[i, j] * scale + bias
+
+
+@kernel(_SIGNATURE)
+def decode_parts(
+    records: NDArray[np.uint8],
+    at: int,
+    bits: int,
+    group: int,
+    half: bool,
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """`decode_uniform` for codes of 1, 2, 4 or 8 bits."""
+    count, d = out.shape
+    size = np.int64(records.shape[1])
+    h = (d * bits + 7) // 8
+    mask = (1 << bits) - 1
+    groups = (d + group - 1) // group
+    number = 2 if half else 4
+    # Rows are written 16 columns at a time, past the end of a part and of the row: what follows
+    # is written later. Near the ends of both arrays, code by code.
+    padded = (h + LANES - 1) // LANES * LANES
+    last_record = records.size - padded
+    last_row = out.size - (8 // bits - 1) * h - padded
+    span = max(padded, h + 2 * groups * number)
+    ahead = rows_ahead(span)
+    scale = np.float32(1)
+    bias = np.float32(0)
+    for i in range(count):
+        if i + ahead < count:
+            prefetch_span(records, rows[i + ahead] * size + at, span)
+        start = rows[i] * size + at
+        if groups == 1:
+            scale = number_at(records, start + h, half)
+            bias = number_at(records, start + h + number, half)
+        if start <= last_record and i * d <= last_row:
+            target = i * d
+            for shift in range(0, 8, bits):
+                for j in range(0, h, LANES):
+                    codes = part(bytes_at(records, start + j), shift, mask)
+                    store(out, target + j, codes * splat(scale) + splat(bias))
+                target += h
+        else:
+            first = 0
+            for shift in range(0, 8, bits):
+                for j in range(min(h, d - first)):
+                    code = (uint8_at(records, start + j) >> shift) & mask
+                    out[i, first + j] = np.float32(np.int32(code)) * scale + bias
+                first += h
+        if groups > 1:
+            _scale_groups(records, start + h, group, half, out, i)
+
+
+@kernel(_SIGNATURE)
+def decode_string(
+    records: NDArray[np.uint8],
+    at: int,
+    bits: int,
+    group: int,
+    half: bool,
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """`decode_uniform` for codes of 3, 5, 6 or 7 bits."""
+    count, d = out.shape
+    size = np.int64(records.shape[1])
+    h = (d * bits + 7) // 8
+    groups = (d + group - 1) // group
+    number = 2 if half else 4
+    # As above; 16 codes are read as two words of 8 bytes, `bits` bytes apart.
+    chunks = (d + LANES - 1) // LANES
+    padded = chunks * 2 * bits - bits + 8
+    last_record = records.size - padded
+    last_row = out.size - chunks * LANES
+    span = max(padded, h + 2 * groups * number)
+    ahead = rows_ahead(span)
+    scale = np.float32(1)
+    bias = np.float32(0)
+    for i in range(count):
+        if i + ahead < count:
+            prefetch_span(records, rows[i + ahead] * size + at, span)
+        start = rows[i] * size + at
+        if groups == 1:
+            scale = number_at(records, start + h, half)
+            bias = number_at(records, start + h + number, half)
+        if start <= last_record and i * d <= last_row:
+            source = start
+            for j in range(0, d, LANES):
+                low = uint64_at(records, source)
+                high = uint64_at(records, source + bits)
+                codes = string(low, high, bits)
+                store(out, i * d + j, codes * splat(scale) + splat(bias))
+                source += 2 * bits
+        else:
+            for j in range(d):
+                code = code_at_string(records, start, h, bits, j)
+                out[i, j] = np.float32(np.int32(code)) * scale + bias
+        if groups > 1:
+            _scale_groups(records, start + h, group, half, out, i)
+
+
+def decode_uniform(
+    records: NDArray[np.uint8],
+    at: int,
+    bits: int,
+    group: int,
+    half: bool,
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Decode record ``rows[i]`` into ``out[i]``.
+
+    Args:
+        records: uint8 [n, R], C-contiguous, may be read-only.
+        at: byte offset in a record of the first code.
+        bits: bits per code, 1 to 8.
+        group: columns that share a scale and a bias, at least 1; D or more for one per row.
+        half: whether scales and biases are fp16, else fp32.
+        rows: int64 [b], positions within 0 to n - 1, checked by the caller.
+        out: float32 [b, D], C-contiguous, the caller's, written.
+    """
+    if out.size:
+        decode = decode_parts if by_parts(bits) else decode_string
+        decode(records, at, bits, group, half, rows, out)

@@ -1,0 +1,113 @@
+"""What a method is: a frozen dataclass of options that plans, fits, and gives an encoder."""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from embcompress.options import changed, declared, validate
+from embcompress.solvers.encoder import Encoder
+from embcompress.tables.rows import Rows, Tile
+
+if TYPE_CHECKING:
+    from embcompress.solvers.statistics import Statistics
+
+__all__ = ["Context", "Encoder", "Method"]
+
+R = TypeVar("R")
+
+
+class Context(Protocol):
+    """What the pipeline offers to a method."""
+
+    @property
+    def seed(self) -> int:
+        """Seeds every random choice."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Cores to use."""
+        ...
+
+    def statistics(self, rows: Rows, needs: frozenset[str]) -> Statistics:
+        """Statistics of some rows; collected in one pass unless they are known already."""
+        ...
+
+    def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
+        """Apply a function to every tile over the threads; results in order."""
+        ...
+
+    def fit(self, method: Method, rows: Rows) -> Encoder:
+        """Settle and fit another method on rows, such as coordinates."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """How a table is compressed. Options are the fields; every one carries an Option."""
+
+    registered: ClassVar[list[type[Method]]] = []
+    name: ClassVar[str]
+    family: ClassVar[str]
+    source: ClassVar[str]
+    native: ClassVar[bool]
+    example: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            Method.registered.append(cls)
+
+    def __post_init__(self) -> None:
+        validate(self, self.name)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Statistics that ``plan`` and ``fit`` use: see solvers/statistics.py."""
+        return frozenset()
+
+    @property
+    def per_field(self) -> bool:
+        """Whether each field is fitted apart even without ``--per-field``."""
+        return False
+
+    def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
+        """Settle options that depend on shapes, values, a budget, or all tables together.
+
+        Args:
+            tables: The rows to compress, by a key for the answer.
+            context: Statistics and the run's settings.
+
+        Raises:
+            UsageError: The options cannot work on a table, before any work is done.
+        """
+        return dict.fromkeys(tables, self)
+
+    @abstractmethod
+    def fit(self, rows: Rows, context: Context) -> Encoder:
+        """Fit to some rows.
+
+        Args:
+            rows: A segment of a table.
+            context: Statistics and the run's settings.
+        """
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().split("\n")[0]
+
+    def spelled(self) -> str:
+        """The method as typed on the command line: its name and what differs from defaults."""
+        options = declared(type(self))
+        words = [self.name]
+        for key, value in changed(self).items():
+            if options[key].kind is bool:
+                words.append(options[key].flag)
+            else:
+                words += [options[key].flag, shlex.quote(str(value))]
+        return " ".join(words)

@@ -1,0 +1,115 @@
+"""Published names that are configurations of a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published method and the command that gives it.
+
+    Args:
+        name: As published.
+        command: The verb and options; INPUT and -o OUTPUT are left out.
+        native: Whether the paper itself works after training.
+        note: What differs from the paper, or what it is.
+        source: The paper.
+    """
+
+    name: str
+    command: str
+    native: bool
+    note: str
+    source: str
+
+
+PRESETS = (
+    Preset(
+        "Guan uniform",
+        "quantize --range greedy --bits 4",
+        True,
+        "the greedy range search; codes, scales and biases are PyTorch's, bit for bit",
+        "Guan et al. 2019, Post-training 4-bit quantization on embedding tables, section 3",
+    ),
+    Preset(
+        "Guan k-means",
+        "kmeans --bits 4 --per row",
+        True,
+        "one codebook a row; the 1-D k-means is solved exactly",
+        "Guan et al. 2019, section 4 (KMEANS)",
+    ),
+    Preset(
+        "Guan k-means, grouped",
+        "kmeans --bits 4 --per group",
+        True,
+        "similar rows share a codebook",
+        "Guan et al. 2019, section 4 (KMEANS-CLS)",
+    ),
+    Preset(
+        "ALPT",
+        "quantize --range lsq --bits 4",
+        False,
+        "the paper learns the step in training; here the scale and bias are fitted to the table",
+        "Li et al. 2023, Adaptive low-precision training for embeddings in CTR prediction",
+    ),
+    Preset(
+        "Xu 16-bit",
+        "cast --to fp16",
+        False,
+        "the paper trains in 16 bits; here the trained table is rounded",
+        "Xu et al. 2021, Agile and accurate CTR prediction model training",
+    ),
+    Preset(
+        "L2Q-GCN",
+        "binarize --scale row",
+        False,
+        "the mean absolute value is the least-squares scale of sign codes; its training is left"
+        " out",
+        "Chen et al. 2021, Towards low-loss 1-bit quantization of user-item representations",
+    ),
+    Preset(
+        "DCF",
+        "binarize --rotate itq --center mean",
+        False,
+        "balanced, decorrelated codes by centring, PCA and ITQ; without training data DCF, DCMF"
+        " and DPR cannot be told apart",
+        "Zhang et al. 2016, Discrete collaborative filtering",
+    ),
+    Preset(
+        "DCMF",
+        "binarize --rotate itq --center mean",
+        False,
+        "as DCF: without training data DCF, DCMF and DPR cannot be told apart",
+        "Lian et al. 2017, Discrete content-aware matrix factorization",
+    ),
+    Preset(
+        "DPR",
+        "binarize --rotate itq --center mean",
+        False,
+        "as DCF: without training data DCF, DCMF and DPR cannot be told apart",
+        "Zhang et al. 2017, Discrete personalized ranking for fast collaborative filtering",
+    ),
+    Preset(
+        "DFM",
+        "binarize --rotate itq --center mean --per-field --fields FILE",
+        False,
+        "one rotation a field",
+        "Liu et al. 2018, Discrete factorization machines for fast feature-based recommendation",
+    ),
+    Preset(
+        "HashGNN",
+        "binarize --scale row --keep-hot 0.1 --hot-as fp32 --frequencies FILE",
+        False,
+        "hot rows dense, cold rows by sign: our tiered reading of its partly binarized rows; its"
+        " random mixing exists in training only",
+        "Tan et al. 2020, Learning to hash with graph neural networks for recommender systems",
+    ),
+    Preset(
+        "Yang mixed precision",
+        "quantize --bits 4 --keep-hot 0.05 --hot-as fp32 --frequencies FILE",
+        False,
+        "the paper's high-precision cache becomes a tier of the most frequent rows",
+        "Yang et al. 2020, Mixed-precision embedding using a cache",
+    ),
+)

@@ -1,0 +1,1 @@
+"""From tables to an artifact: statistics pass, plan, fit, encode tiles, write."""

@@ -1,0 +1,101 @@
+"""What a run offers to its methods: statistics, passes over tiles, inner fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from embcompress.methods.base import Encoder, Method
+from embcompress.pipeline.segments import Grouped
+from embcompress.progress import Progress
+from embcompress.solvers.statistics import (
+    SAMPLE,
+    Drawn,
+    Piece,
+    Statistics,
+    draw,
+    gather,
+    of_tile,
+)
+from embcompress.tables.rows import Rows, Tile
+from embcompress.threads import ordered
+
+R = TypeVar("R")
+
+
+@dataclass
+class RunContext:
+    """Settings of a run, and the statistics it has collected.
+
+    Args:
+        seed: Seeds every random choice.
+        threads: Cores to use.
+        memory: Bytes to stay below.
+        progress: Told of stages and rows.
+    """
+
+    seed: int
+    threads: int
+    memory: int
+    progress: Progress
+    _known: dict[int, tuple[Rows, frozenset[str], Statistics]] = field(default_factory=dict)
+
+    def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
+        """Apply a function to every tile over the threads; results in order."""
+
+        def one(index: int) -> tuple[int, R]:
+            tile = rows.tile(index)
+            return len(tile.ids), function(tile)
+
+        with self.progress.stage(stage, rows.shape[0]) as progress:
+            for count, result in ordered(one, range(rows.tiles), self.threads):
+                progress.advance(count)
+                yield result
+
+    def statistics(self, rows: Rows, needs: frozenset[str]) -> Statistics:
+        """Statistics of some rows; collected in one pass unless they are known already."""
+        known = self._known.get(id(rows))
+        if known is None or not needs <= known[1]:
+            drawn = self._draw(rows, needs)
+            pieces = self.each(rows, lambda tile: of_tile(tile, needs, drawn), "statistics")
+            self._keep(rows, needs, gather(pieces, rows.name, rows.shape, needs, drawn))
+        return self._known[id(rows)][2]
+
+    def survey(self, table: Grouped, needs: list[frozenset[str]]) -> None:
+        """Collect the statistics of all segments of a table in one pass over it.
+
+        Args:
+            table: The table.
+            needs: What each segment's method needs.
+        """
+        drawn = [self._draw(s, n) for s, n in zip(table.segments, needs, strict=True)]
+
+        def one(index: int) -> tuple[int, list[tuple[int, Piece]]]:
+            found = [
+                (s.segment, of_tile(tile, needs[s.segment], drawn[s.segment]))
+                for s, tile in table.cut(index)
+            ]
+            start, stop = table.reader.bounds(index)
+            return stop - start, found
+
+        pieces: list[list[Piece]] = [[] for _ in table.segments]
+        reader = table.reader
+        with self.progress.stage("statistics", reader.table.shape[0]) as progress:
+            for count, found in ordered(one, range(reader.tiles), self.threads):
+                progress.advance(count)
+                for segment, piece in found:
+                    pieces[segment].append(piece)
+        for s, n, d in zip(table.segments, needs, drawn, strict=True):
+            self._keep(s, n, gather(pieces[s.segment], s.name, s.shape, n, d))
+
+    def fit(self, method: Method, rows: Rows) -> Encoder:
+        """Settle and fit another method on rows, such as coordinates."""
+        settled = method.plan({"rows": rows}, self)["rows"]
+        return settled.fit(rows, self)
+
+    def _draw(self, rows: Rows, needs: frozenset[str]) -> Drawn | None:
+        return draw(rows.shape[0], rows.weights, self.seed) if SAMPLE in needs else None
+
+    def _keep(self, rows: Rows, needs: frozenset[str], statistics: Statistics) -> None:
+        self._known[id(rows)] = (rows, needs, statistics)

@@ -1,0 +1,195 @@
+"""Grouping: which rows of a table are fitted and encoded together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.artifact.rowmap import Labels, Ranges, RowMap, Span, Whole
+from embcompress.errors import UsageError
+from embcompress.tables.base import Table, tile_rows
+from embcompress.tables.rows import Tile
+
+Fields = Mapping[str, tuple[int, int]]
+
+
+class Reader:
+    """Reads a table in tiles of fixed absolute row numbers, each thread into its own buffer."""
+
+    def __init__(
+        self, table: Table, frequencies: NDArray[np.float64] | None, *, zero_nonfinite: bool
+    ) -> None:
+        self.table = table
+        self.frequencies = frequencies
+        self._zero = zero_nonfinite
+        self._height = tile_rows(table.shape[1])
+        self._local = threading.local()
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the table."""
+        return -(-self.table.shape[0] // self._height)
+
+    def bounds(self, index: int) -> tuple[int, int]:
+        """First row and the row after the last of a tile."""
+        start = index * self._height
+        return start, min(start + self._height, self.table.shape[0])
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        """Read one tile; float32 [b, D], valid until this thread reads again."""
+        start, stop = self.bounds(index)
+        buffer = getattr(self._local, "buffer", None)
+        if buffer is None:
+            height = min(self._height, self.table.shape[0])
+            buffer = self._local.buffer = np.empty((height, self.table.shape[1]), np.float32)
+        rows = self.table.read(start, stop, buffer)
+        if self._zero:
+            np.nan_to_num(rows, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentRows:
+    """The rows of one segment of a table.
+
+    Args:
+        reader: Reads the table.
+        rowmap: The table's row map.
+        segment: The segment's number.
+        count: Its rows n.
+        present: Tiles of the table that hold rows of it.
+        weights: float64 [n] or None.
+    """
+
+    reader: Reader
+    rowmap: RowMap
+    segment: int
+    count: int
+    present: list[int]
+    weights: NDArray[np.float64] | None
+
+    @property
+    def name(self) -> str:
+        """The table, for messages."""
+        return f"{self.reader.table.path}: table '{self.reader.table.name}'"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows n and columns D."""
+        return self.count, self.reader.table.shape[1]
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles a pass has."""
+        return len(self.present)
+
+    def tile(self, index: int) -> Tile:
+        """Read one tile."""
+        number = self.present[index]
+        start, stop = self.reader.bounds(number)
+        rows = self.reader.read(number)
+        for span in self.rowmap.spans(start, stop):
+            if span.segment == self.segment:
+                return self.cut(span, start, rows)
+        raise AssertionError("a tile lacks the segment it was listed for")
+
+    def cut(self, span: Span, start: int, rows: NDArray[np.float32]) -> Tile:
+        """The tile of this segment among rows that begin at ``start``."""
+        own = rows if len(span.rows) == len(rows) else rows[span.rows - start]
+        weights = None
+        if self.weights is not None:
+            weights = self.weights[span.position : span.position + len(span.rows)]
+        return Tile(span.position, span.rows, own, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """A table with its row map and segments.
+
+    Args:
+        reader: Reads the table.
+        rowmap: Sends rows to segments.
+        segments: In the row map's numbering.
+        hot: The segment of hot rows, if any.
+    """
+
+    reader: Reader
+    rowmap: RowMap
+    segments: list[SegmentRows] = field(default_factory=list)
+    hot: int | None = None
+
+    def cut(self, index: int) -> Iterator[tuple[SegmentRows, Tile]]:
+        """Read one tile of the table once and share it among its segments."""
+        start, stop = self.reader.bounds(index)
+        rows = self.reader.read(index)
+        for span in self.rowmap.spans(start, stop):
+            segment = self.segments[span.segment]
+            yield segment, segment.cut(span, start, rows)
+
+
+def group(
+    reader: Reader, keep_hot: float | None, fields: Fields | None, *, per_field: bool
+) -> Grouped:
+    """Build the row map of a table.
+
+    Args:
+        reader: Reads the table, and knows its frequencies.
+        keep_hot: Share of most frequent rows that form a segment of their own.
+        fields: Row ranges by field name, or None for one field.
+        per_field: Whether every field is a segment.
+
+    Raises:
+        UsageError: ``keep_hot`` without frequencies.
+    """
+    n = reader.table.shape[0]
+    stops = _stops(n, fields if per_field else None)
+    if keep_hot is None:
+        rowmap = _over(n, 0, stops)
+        return _grouped(reader, rowmap, None)
+    if reader.frequencies is None:
+        raise UsageError("--keep-hot needs --frequencies: it keeps the most frequent rows")
+    hot = np.zeros(n, bool)
+    # a stable sort of the negated frequencies: ties go to the lower row number
+    hot[np.argsort(-reader.frequencies, kind="stable")[: int(keep_hot * n)]] = True
+    count = int(hot.sum())
+    below = np.concatenate(([0], np.cumsum(~hot)))
+    cold_stops = None if stops is None else below[stops].astype(np.int64)
+    cold = _over(n - count, 1, cold_stops)
+    rowmap = Labels.build((~hot).astype(np.uint8), [Whole(count, 0), cold])
+    return _grouped(reader, rowmap, 0)
+
+
+def _stops(n: int, fields: Fields | None) -> NDArray[np.int64] | None:
+    if fields is None or not n:
+        return None
+    return np.array(sorted(stop for _, stop in fields.values()), np.int64)
+
+
+def _over(n: int, first: int, stops: NDArray[np.int64] | None) -> RowMap:
+    return Whole(n, first) if stops is None else Ranges(n, first, stops)
+
+
+def _grouped(reader: Reader, rowmap: RowMap, hot: int | None) -> Grouped:
+    counts = rowmap.counts()
+    present: list[list[int]] = [[] for _ in counts]
+    ids: list[list[NDArray[np.int64]]] = [[] for _ in counts]
+    weighted = reader.frequencies is not None
+    for index in range(reader.tiles):
+        for span in rowmap.spans(*reader.bounds(index)):
+            present[span.segment].append(index)
+            if weighted:
+                ids[span.segment].append(span.rows)
+    segments = []
+    for segment, count in sorted(counts.items()):
+        weights = None
+        if reader.frequencies is not None:
+            own = np.concatenate([np.empty(0, np.int64), *ids[segment]])
+            weights = reader.frequencies[own]
+        segments.append(
+            SegmentRows(reader, rowmap, segment, count, present[segment], weights)
+        )
+    return Grouped(reader, rowmap, segments, hot)

@@ -1,0 +1,1 @@
+"""Fits that several methods share."""

@@ -1,0 +1,53 @@
+"""Encoders: fitted methods that turn rows into the parts their codec decodes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embcompress.codecs.base import Codec
+    from embcompress.codecs.projected import Projected
+
+
+class Encoder(ABC):
+    """A fitted method: turns rows into parts that its ``codec`` decodes."""
+
+    codec: Codec
+
+    @abstractmethod
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        """Encode some rows; called from several threads at once.
+
+        Args:
+            ids: int64 [b], original row numbers.
+            rows: float32 [b, D], finite, C-contiguous.
+
+        Returns:
+            The codec's fields by name, arrays [b] or [b, count], and its ragged parts by name,
+            lists of b uint8 arrays. A row's parts depend on that row and its tile only.
+        """
+
+
+@dataclass(frozen=True)
+class ProjectedEncoder(Encoder):
+    """Sends rows to coordinates, which an inner encoder encodes.
+
+    Args:
+        codec: Holds the offset and an orthonormal basis.
+        inner: Fitted on the coordinates.
+    """
+
+    codec: Projected
+    inner: Encoder
+
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        from embcompress.codecs.hostile import INNER
+        from embcompress.solvers.coordinates import coordinates_of
+
+        coordinates = coordinates_of(rows, self.codec.offset, self.codec.basis)
+        return {INNER + k: v for k, v in self.inner.encode(ids, coordinates).items()}

@@ -1,0 +1,107 @@
+"""Orthonormal bases: principal axes, random rotations, ITQ."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.solvers.statistics import Statistics
+
+_ITQ_ROUNDS = 50
+_ITQ_ROWS = 25_000
+
+
+def center_of(found: Statistics, *, median: bool) -> NDArray[np.float64]:
+    """The weighted mean, or the weighted median of the sample, of every column.
+
+    Args:
+        found: With ``moments``, or with ``sample`` for the median.
+        median: Which of them.
+
+    Returns:
+        float64 [D].
+    """
+    if not median:
+        assert found.mean is not None
+        return found.mean
+    assert found.sample is not None
+    assert found.sample_weights is not None
+    if not len(found.sample):
+        return np.zeros(found.sample.shape[1])
+    order = np.argsort(found.sample, axis=0, kind="stable")
+    weights = found.sample_weights[order]
+    reached = np.cumsum(weights, axis=0) >= weights.sum(axis=0) / 2
+    first = reached.argmax(axis=0)
+    middle = np.take_along_axis(found.sample, order, axis=0)
+    return middle[first, np.arange(middle.shape[1])].astype(np.float64)
+
+
+def pca_basis(found: Statistics, offset: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Principal axes about an offset, strongest first.
+
+    Args:
+        found: With ``gram`` and ``moments``.
+        offset: float32 [D].
+
+    Returns:
+        float32 [D, D], one axis a row; the first entry of largest magnitude of each is positive.
+    """
+    assert found.gram is not None
+    assert found.mean is not None
+    wide = offset.astype(np.float64)
+    spread = (
+        found.gram
+        - np.outer(wide, found.mean)
+        - np.outer(found.mean, wide)
+        + np.outer(wide, wide)
+    )
+    _, vectors = np.linalg.eigh((spread + spread.T) / 2)
+    axes = np.ascontiguousarray(vectors[:, ::-1].T)
+    if axes.size:
+        strongest = np.abs(axes).argmax(axis=1)
+        axes *= np.where(axes[np.arange(len(axes)), strongest] < 0, -1.0, 1.0)[:, None]
+    return axes.astype(np.float32)
+
+
+def random_basis(d: int, seed: int) -> NDArray[np.float32]:
+    """A random rotation, uniform over the orthogonal group.
+
+    Returns:
+        float32 [D, D].
+    """
+    gaussian = np.random.default_rng([seed, d]).standard_normal((d, d))
+    q, r = np.linalg.qr(gaussian)
+    return np.ascontiguousarray((q * np.where(np.diag(r) < 0, -1.0, 1.0)).T, np.float32)
+
+
+def itq_basis(
+    found: Statistics, offset: NDArray[np.float32], seed: int
+) -> NDArray[np.float32]:
+    """Principal axes turned by ITQ, so that coordinates lie near their signs.
+
+    From a random rotation, alternates signs of the coordinates and the rotation nearest to them
+    (Procrustes, by SVD), 50 rounds, on up to 25,000 rows of the sample.
+
+    Args:
+        found: With ``gram``, ``moments`` and ``sample``.
+        offset: float32 [D].
+        seed: Of the first rotation.
+
+    Returns:
+        float32 [D, D], one axis a row.
+
+    Source: Gong and Lazebnik 2011, Iterative quantization, section 2.2.
+    """
+    assert found.sample is not None
+    assert found.sample_weights is not None
+    axes = pca_basis(found, offset)
+    step = -(-len(found.sample) // _ITQ_ROWS) or 1
+    rows = (found.sample[::step] - offset) @ axes.T
+    weights = np.sqrt(found.sample_weights[::step]).astype(np.float32)[:, None]
+    rotation = random_basis(len(axes), seed)
+    scaled = rows * weights
+    for _ in range(_ITQ_ROUNDS):
+        signs = np.where(rows @ rotation.T >= 0, weights, -weights)
+        left, _, right = np.linalg.svd((signs.T @ scaled).astype(np.float64))
+        rotation = (left @ right).astype(np.float32)
+    return np.ascontiguousarray(rotation @ axes)

@@ -1,0 +1,70 @@
+"""Thread pools for kernels that release the interpreter lock."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def available() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@lru_cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """The shared pool of a given size; its threads live as long as the process."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="embcompress")
+
+
+def ordered(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Apply a function over a pool; results come in the order of the items.
+
+    At most ``threads + 2`` results wait at a time, so memory stays bounded. When the consumer
+    stops or an item fails, what has not started is cancelled and what runs is waited for.
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    workers = pool(threads)
+    try:
+        for item in items:
+            waiting.append(workers.submit(function, item))
+            if len(waiting) >= threads + 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        for future in waiting:
+            if not future.cancelled():
+                future.exception()
+
+
+def halves(function: Callable[[int, int], None], count: int, threads: int, least: int) -> None:
+    """Call ``function(start, stop)`` over equal ranges of ``count`` items, one range a thread.
+
+    Ranges are never shorter than ``least`` items: small work stays on the calling thread.
+    """
+    parts = max(1, min(threads, count // least))
+    if parts == 1:
+        function(0, count)
+        return
+    edges = [count * i // parts for i in range(parts + 1)]
+    others = [
+        pool(threads).submit(function, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)
+    ]
+    function(edges[0], edges[1])
+    for future in others:
+        future.result()
