@@ -1,8 +1,8 @@
 """Shrink pretrained embedding tables after training, and say exactly what it cost.
 
-    art = embcompress.open("glove.q4.safetensors")       # mapping: name -> compressed table
-    rows = art["glove"].lookup(ids)                       # float32 [len(ids), D]
-    table = embcompress.compress(array, embcompress.methods.Quantize(bits=4))
+art = embcompress.open("glove.q4.safetensors")       # mapping: name -> compressed table
+rows = art["glove"].lookup(ids)                       # float32 [len(ids), D]
+table = embcompress.compress(array, embcompress.methods.Quantize(bits=4))
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["__version__", "compress", "methods", "open", "read_table"]
 
 if TYPE_CHECKING:
     from embcompress import methods
-    from embcompress.artifact.reader import open_artifact as open  # noqa: A004
+    from embcompress.artifact.reader import open_artifact as open
     from embcompress.pipeline.memory import compress
     from embcompress.tables.source import read_table
 

@@ -1,4 +1,4 @@
-"""Options declared once, on a dataclass field: they feed validation, the CLI, files and the docs."""
+"""Options declared once, on a dataclass field, for validation, the CLI, files and the docs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 from embcompress.errors import UsageError
@@ -62,7 +62,7 @@ class Declared:
         return words
 
 
-@lru_cache
+@cache
 def declared(cls: type) -> dict[str, Declared]:
     """All options of a dataclass, by name, in order.
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -62,9 +63,7 @@ def halves(function: Callable[[int, int], None], count: int, threads: int, least
         function(0, count)
         return
     edges = [count * i // parts for i in range(parts + 1)]
-    others = [
-        pool(threads).submit(function, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)
-    ]
+    others = [pool(threads).submit(function, a, b) for a, b in pairwise(edges[1:])]
     function(edges[0], edges[1])
     for future in others:
         future.result()

@@ -15,9 +15,10 @@ CHUNK = 2**18
 DIGEST = 16
 
 
-def digest(data: bytes | memoryview | NDArray[np.uint8]) -> bytes:
+def digest(data: bytes | NDArray[np.uint8]) -> bytes:
     """blake2b of 16 bytes."""
-    return hashlib.blake2b(data, digest_size=DIGEST).digest()
+    raw = data if isinstance(data, bytes) else data.data
+    return hashlib.blake2b(raw, digest_size=DIGEST).digest()
 
 
 def chunks(nbytes: int) -> int:

@@ -113,7 +113,7 @@ class Artifact(Mapping[str, CompressedTable]):
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
         """Bytes of the file, read rather than mapped, so that they do not count as memory."""
         data = np.empty(end - begin, np.uint8)
-        self._file.read_into(memoryview(data), begin)
+        self._file.read_into(data.data, begin)
         return data
 
     def array(self, name: str) -> Array:
@@ -151,9 +151,7 @@ class Artifact(Mapping[str, CompressedTable]):
                 continue
             for b in range(info.begin, info.end, checksums.CHUNK):
                 end = min(b + checksums.CHUNK, info.end)
-                blocks.append(
-                    Block(len(blocks), info.name, start + b, start + end, b - info.begin)
-                )
+                blocks.append(Block(len(blocks), info.name, start + b, start + end, b - info.begin))
         return blocks
 
     def close(self) -> None:
@@ -287,16 +285,13 @@ def read_document(header: Header, path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: the embcompress document is malformed")
     if document["format"] > FORMAT:
         raise BadInput(
-            f"{path}: has format {document['format']}, this embcompress reads {FORMAT};"
-            " upgrade it"
+            f"{path}: has format {document['format']}, this embcompress reads {FORMAT}; upgrade it"
         )
     if not isinstance(document.get("tables"), dict):
         raise BadInput(f"{path}: the embcompress document is malformed")
     return document
 
 
-def open_artifact(
-    path: str | Path, *, threads: int | None = None, check: bool = True
-) -> Artifact:
+def open_artifact(path: str | Path, *, threads: int | None = None, check: bool = True) -> Artifact:
     """Open an artifact; see ``Artifact``."""
     return Artifact(Path(path), threads=threads, check=check)

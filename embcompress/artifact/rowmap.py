@@ -194,6 +194,10 @@ class Labels(RowMap):
                 for span in child.spans(begin, begin + len(mine)):
                     yield Span(span.segment, span.position, mine[span.rows - begin])
 
+    def sound(self) -> bool:
+        """Whether the directory is that of the planes."""
+        return np.array_equal(directory_of(self.planes, self.rows), self.directory)
+
     def json(self) -> Json:
         return {"kind": self.kind, "labels": [[c.rows, c.json()] for c in self.children]}
 
@@ -205,7 +209,7 @@ class Labels(RowMap):
 
 
 def directory_of(planes: NDArray[np.uint64], rows: int) -> NDArray[np.int64]:
-    """How many rows of each label come before rows 0, 1024, 2048, …
+    """How many rows of each label come before every 1024th row.
 
     Args:
         planes: uint64 [p, 16·blocks].

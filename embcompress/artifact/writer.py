@@ -155,13 +155,13 @@ class RaggedSpool:
     """A ragged part while it is being encoded, on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._lengths: list[NDArray[np.int64]] = []
 
     def extend(self, rows: list[NDArray[np.uint8]]) -> None:
         """Append rows of bytes."""
         self._lengths.append(np.array([len(r) for r in rows], np.int64))
-        self._file.writelines(memoryview(r) for r in rows)
+        self._file.writelines(r.data for r in rows)
 
     def build(self) -> RaggedRows:
         """All rows, their data a view of the spool."""
@@ -216,7 +216,7 @@ class ArtifactWriter:
     ) -> None:
         """Write records of a segment from ``position`` on; safe from several threads."""
         offset = self._placed.offsets[form.tensor(segment, "rows")]
-        self._file.write_at(offset + position * records.shape[1], memoryview(records.reshape(-1)))
+        self._file.write_at(offset + position * records.shape[1], records.reshape(-1).data)
 
     def put_ragged(
         self, form: Form, segment: int, part: str, rows: list[NDArray[np.uint8]]
@@ -271,7 +271,7 @@ class ArtifactWriter:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         at = self._placed.offsets[name]
         for begin in range(0, len(flat), _PIECE):
-            self._file.write_at(at + begin, memoryview(flat[begin : begin + _PIECE]))
+            self._file.write_at(at + begin, flat[begin : begin + _PIECE].data)
 
     def _digests(self) -> NDArray[np.uint8]:
         fd = self._file.fd
@@ -338,4 +338,3 @@ def ragged_tensors(form: Form, segment: int, part: str, rows: RaggedRows) -> dic
         form.tensor(segment, f"{part}.data"): rows.data,
         form.tensor(segment, f"{part}.lengths"): rows.lengths,
     }
-

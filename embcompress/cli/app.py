@@ -45,7 +45,7 @@ def build() -> typer.Typer:
 
 def _version(shown: bool) -> None:
     if shown:
-        print(f"embcompress {__version__}")  # noqa: T201
+        print(f"embcompress {__version__}")
         raise typer.Exit
 
 

@@ -13,9 +13,7 @@ from embcompress.options import Declared, declared
 Parameter = inspect.Parameter
 
 
-def parameters(
-    cls: type, panel: str, others: Mapping[str, str] | None = None
-) -> list[Parameter]:
+def parameters(cls: type, panel: str, others: Mapping[str, str] | None = None) -> list[Parameter]:
     """Typer parameters of an options dataclass.
 
     Args:
@@ -38,7 +36,7 @@ def _parameter(option: Declared, panel: str) -> Parameter:
         show_default=not option.optional and option.kind is not bool,
         **bounds,
     )
-    annotation = Annotated[Optional[kind] if option.optional else kind, info]  # noqa: UP045
+    annotation: Any = Annotated[Optional[kind] if option.optional else kind, info]  # noqa: UP045
     return Parameter(
         option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=annotation
     )

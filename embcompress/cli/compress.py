@@ -68,8 +68,8 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         fields: Annotated[
             Path | None,
             typer.Option(
-                help="The original feature fields (.json or .toml): {table: {field: \\[start, stop]}}"
-                " or a list of sizes.",
+                help="The original feature fields (.json or .toml):"
+                " {table: {field: \\[start, stop]}} or a list of sizes.",
                 rich_help_panel=ROWS,
                 show_default=False,
             ),
@@ -116,9 +116,7 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         ] = False,
         verbose: Annotated[
             bool,
-            typer.Option(
-                "-v", "--verbose", help="List skipped tensors too.", rich_help_panel=RUN
-            ),
+            typer.Option("-v", "--verbose", help="List skipped tensors too.", rich_help_panel=RUN),
         ] = False,
         **options: Any,
     ) -> int:

@@ -48,7 +48,7 @@ def list_methods(
     """
     rows = catalogue()
     if json:
-        print(jsonlib.dumps(rows, indent=2))  # noqa: T201
+        print(jsonlib.dumps(rows, indent=2))
         return
     from rich.padding import Padding
     from rich.text import Text

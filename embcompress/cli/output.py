@@ -66,7 +66,7 @@ def show_report(
         text = document + "\n" if path.suffix == ".json" else _markdown(report)
         write_atomically(path, text.encode())
     if as_json:
-        print(document)  # noqa: T201
+        print(document)
     elif shown:
         from embcompress.report.text import print_report
 
@@ -80,10 +80,10 @@ def show_report(
 
 
 def _markdown(report: Report) -> str:
-    from embcompress.report.markdown import markdown
+    from embcompress.report.markdown import to_markdown
 
-    return markdown(report)
+    return to_markdown(report)
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+    print(text, file=sys.stderr)

@@ -59,10 +59,10 @@ def lookup(
         document = [
             {"id": int(i), "row": row} for i, row in zip(numbers, rows.tolist(), strict=True)
         ]
-        print(jsonlib.dumps(document))  # noqa: T201
+        print(jsonlib.dumps(document))
     else:
         for i, row in zip(numbers, rows, strict=True):
-            print(i, *(f"{x:.9g}" for x in row))  # noqa: T201
+            print(i, *(f"{x:.9g}" for x in row))
 
 
 def _parse_ids(text: str) -> NDArray[np.int64]:
@@ -74,7 +74,9 @@ def _parse_ids(text: str) -> NDArray[np.int64]:
         try:
             numbers += range(int(first), int(last)) if colon else [int(first)]
         except ValueError as error:
-            raise UsageError(f"--ids: '{word}' is no row number and no range such as 5:8") from error
+            raise UsageError(
+                f"--ids: '{word}' is no row number and no range such as 5:8"
+            ) from error
     try:
         return np.array(numbers, np.int64)
     except OverflowError as error:
@@ -98,9 +100,7 @@ def _read_ids(path: Path | None) -> NDArray[np.int64]:
 
 def restore_file(
     artifact: Artifact,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A .npy or .safetensors file.")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .npy or .safetensors file.")],
     table: Annotated[
         str | None, typer.Option(help="Only this table; needed for .npy when there are several.")
     ] = None,

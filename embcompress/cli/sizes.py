@@ -85,11 +85,11 @@ def inspect_file(
 
     found = inspect(file, tables or [])
     if json:
-        print(jsonlib.dumps(found, indent=2))  # noqa: T201
+        print(jsonlib.dumps(found, indent=2))
         return
     print_rows(f"{file}: {found['kind']}, {found['bytes']:,} bytes", found["tensors"])
     for note in found["notes"]:
-        print(note)  # noqa: T201
+        print(note)
 
 
 def verify_file(
@@ -106,14 +106,14 @@ def verify_file(
 
     found = verify(file, threads or available(), progress_for(quiet=quiet))
     if json:
-        print(jsonlib.dumps(vars(found), indent=2))  # noqa: T201
+        print(jsonlib.dumps(vars(found), indent=2))
         return BadInput.exit_code if found.problems else 0
     for problem in found.problems[:20]:
-        print(f"{file}: {problem}")  # noqa: T201
+        print(f"{file}: {problem}")
     if len(found.problems) > 20:
-        print(f"{file}: {len(found.problems) - 20} more problems")  # noqa: T201
+        print(f"{file}: {len(found.problems) - 20} more problems")
     if found.problems:
         return BadInput.exit_code
     if not quiet:
-        print(f"{file}: sound; {found.blocks} blocks, {found.tables} tables")  # noqa: T201
+        print(f"{file}: sound; {found.blocks} blocks, {found.tables} tables")
     return 0

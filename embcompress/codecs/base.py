@@ -222,6 +222,7 @@ class Codec(ABC):
             out: float32 [b, D], C-contiguous, written whole.
         """
 
+    @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:
         """Check that every stored value of some rows can be decoded.
 

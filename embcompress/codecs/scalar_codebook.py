@@ -74,9 +74,7 @@ class ScalarCodebook(Codec):
             decode_own_books(parts.records, parts.at, self.bits, self.half, rows, out)
         else:
             width = np.dtype(self._group_dtype).itemsize if self._group_dtype else 0
-            decode_shared_books(
-                parts.records, parts.at, self.bits, self.books, width, rows, out
-            )
+            decode_shared_books(parts.records, parts.at, self.bits, self.books, width, rows, out)
 
     def check(self, parts: Parts, start: int, stop: int) -> None:
         if self.books is None:

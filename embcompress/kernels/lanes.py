@@ -138,6 +138,37 @@ def _store_codes(context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, _SINGLE), generate
 
 
+def _transpose(
+    context: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, step: Any
+) -> Any:
+    def generate(machine: Any, builder: Any, signature: Any, values: Any) -> Any:
+        first, start, apart, second, out, between = values
+
+        def row(kind: Any, array: Any, index: Any, gap: Any, number: int) -> Any:
+            offset = builder.mul(gap, ir.Constant(gap.type, number))
+            return _pointer(machine, builder, kind, array, builder.add(index, offset))
+
+        align = source.dtype.bitwidth // 8
+        rows = [
+            builder.load(row(source, first, start, apart, number), align=align)
+            for number in range(LANES)
+        ]
+        half = LANES // 2
+        low = [lane for pair in zip(range(half), range(LANES, LANES + half)) for lane in pair]
+        orders = [ir.Constant(_INT32, low), ir.Constant(_INT32, [lane + half for lane in low])]
+        for _ in range(4):  # each round interleaves row i with row i + 8
+            rows = [
+                builder.shuffle_vector(rows[i], rows[i + half], order)
+                for i in range(half)
+                for order in orders
+            ]
+        for number, lanes in enumerate(rows):
+            builder.store(lanes, row(target, second, out, between, number), align=align)
+        return machine.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
+
+
 def _unary(name: str) -> Callable[[Any, Any], Any]:
     def typed(context: Any, value: Any) -> Any:
         def emit(builder: Any, lanes: Any) -> Any:
@@ -246,6 +277,9 @@ load: Callable[[FloatArray, int], Lanes] = _compiled(_load)
 store: Callable[[FloatArray, int, Lanes], None] = _compiled(_store)
 #: Write sixteen whole numbers of 0 to 255 into a C-contiguous uint8 array, from a flat index on.
 store_codes: Callable[[npt.NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)
+#: Transpose sixteen by sixteen elements: transpose(source, at, stride, target, to, step) reads row k at
+#: the flat index at + k * stride of one array, and writes column k at to + k * step of the other.
+transpose: Callable[[npt.NDArray[Any], int, int, npt.NDArray[Any], int, int], None] = _compiled(_transpose)
 #: Nearest whole numbers, ties to even.
 rint: Callable[[Lanes], Lanes] = _compiled(_unary("rint"))
 sqrt: Callable[[Lanes], Lanes] = _compiled(_unary("sqrt"))

@@ -27,7 +27,7 @@ BYTES_OUT = "Array(uint8, 2, 'C')"
 
 
 def pointer(context: Any, builder: Any, kind: Any, place: Any, target: Any) -> Any:
-    """LLVM pointer to ``target`` at a place: a contiguous array of numba type ``kind``, an offset."""
+    """LLVM pointer to a place: a contiguous array of numba type ``kind``, and a byte offset."""
     array, offset = place
     data = context.make_array(kind)(context, builder, array).data
     moved = builder.gep(builder.bitcast(data, ir.IntType(8).as_pointer()), [offset])

@@ -9,12 +9,14 @@ with codes packed as `embcompress.kernels.bits` draws it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.kernels.bits import by_parts, code_at_string
 from embcompress.kernels.jit import inlined, kernel
-from embcompress.kernels.lanes import LANES, splat, store
+from embcompress.kernels.lanes import LANES, load, splat, store
 from embcompress.kernels.prefetch import prefetch_span, rows_ahead
 from embcompress.kernels.records import (
     BYTES_2D,
@@ -37,16 +39,26 @@ def _scale_groups(
     half: bool,
     out: NDArray[np.float32],
     i: int,
+    roomy: bool,
 ) -> None:
-    """Turn out[i] from codes to values; ``scales`` is the byte offset of the row's scales."""
+    """Turn out[i] from codes to values.
+
+    ``scales`` is the byte offset of the row's scales. ``roomy``: up to 15 columns past the row's
+    end may be overwritten.
+    """
     d = out.shape[1]
     groups = (d + group - 1) // group
     size = 2 if half else 4
     for g in range(groups):
         scale = number_at(records, scales + g * size, half)
         bias = number_at(records, scales + (groups + g) * size, half)
-        for j in range(g * group, min(g * group + group, d)):
-            out[i, j] = out[i, j] * scale + bias
+        end = min(g * group + group, d)
+        if roomy and group % LANES == 0:
+            for j in range(i * d + g * group, i * d + end, LANES):
+                store(out, j, load(out, j) * splat(scale) + splat(bias))
+        else:
+            for j in range(g * group, end):
+                out[i, j] = out[i, j] * scale + bias
 
 
 @kernel(_SIGNATURE)
@@ -70,11 +82,11 @@ def decode_parts(
     # is written later. Near the ends of both arrays, code by code.
     padded = (h + LANES - 1) // LANES * LANES
     last_record = records.size - padded
-    last_row = out.size - (8 // bits - 1) * h - padded
+    last_row = out.size - max((8 // bits - 1) * h + padded, d + LANES)
     span = max(padded, h + 2 * groups * number)
     ahead = rows_ahead(span)
-    scale = np.float32(1)
-    bias = np.float32(0)
+    scale: Any = np.float32(1)
+    bias: Any = np.float32(0)
     for i in range(count):
         if i + ahead < count:
             prefetch_span(records, rows[i + ahead] * size + at, span)
@@ -82,7 +94,8 @@ def decode_parts(
         if groups == 1:
             scale = number_at(records, start + h, half)
             bias = number_at(records, start + h + number, half)
-        if start <= last_record and i * d <= last_row:
+        roomy = start <= last_record and i * d <= last_row
+        if roomy:
             target = i * d
             for shift in range(0, 8, bits):
                 for j in range(0, h, LANES):
@@ -97,7 +110,7 @@ def decode_parts(
                     out[i, first + j] = np.float32(np.int32(code)) * scale + bias
                 first += h
         if groups > 1:
-            _scale_groups(records, start + h, group, half, out, i)
+            _scale_groups(records, start + h, group, half, out, i, roomy)
 
 
 @kernel(_SIGNATURE)
@@ -123,8 +136,8 @@ def decode_string(
     last_row = out.size - chunks * LANES
     span = max(padded, h + 2 * groups * number)
     ahead = rows_ahead(span)
-    scale = np.float32(1)
-    bias = np.float32(0)
+    scale: Any = np.float32(1)
+    bias: Any = np.float32(0)
     for i in range(count):
         if i + ahead < count:
             prefetch_span(records, rows[i + ahead] * size + at, span)
@@ -132,7 +145,8 @@ def decode_string(
         if groups == 1:
             scale = number_at(records, start + h, half)
             bias = number_at(records, start + h + number, half)
-        if start <= last_record and i * d <= last_row:
+        roomy = start <= last_record and i * d <= last_row
+        if roomy:
             source = start
             for j in range(0, d, LANES):
                 low = uint64_at(records, source)
@@ -145,7 +159,7 @@ def decode_string(
                 code = code_at_string(records, start, h, bits, j)
                 out[i, j] = np.float32(np.int32(code)) * scale + bias
         if groups > 1:
-            _scale_groups(records, start + h, group, half, out, i)
+            _scale_groups(records, start + h, group, half, out, i, roomy)
 
 
 def decode_uniform(

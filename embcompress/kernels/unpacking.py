@@ -13,6 +13,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
 
 from embcompress.kernels.lanes import _SINGLE, LANES, Lanes
 from embcompress.kernels.records import reader
@@ -78,9 +79,26 @@ def _string(typing: Any, low: Any, high: Any, bits: Any) -> Any:
     return _SINGLE(types.uint64, types.uint64, types.int64), generate
 
 
+def _pick(typing: Any, table: Any, first: Any, codes: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        table, first, codes = arguments
+        data = context.make_array(signature.args[0])(context, builder, table).data
+        places = builder.fptosi(codes, _INTS)
+        picked = ir.Constant(ir.VectorType(ir.FloatType(), LANES), ir.Undefined)
+        for lane in range(LANES):
+            place = builder.sext(builder.extract_element(places, _I32(lane)), _I64)
+            number = builder.load(builder.gep(data, [builder.add(first, place)]))
+            picked = builder.insert_element(picked, number, _I32(lane))
+        return picked
+
+    return _SINGLE(table, types.int64, _SINGLE), generate
+
+
 #: ``bytes_at(array, offset)``: the 16 bytes from an offset on. Nothing checks bounds.
 bytes_at: Callable[[Any, int], Bytes] = reader(_BYTES, _BytesType.vector)
 #: ``part(packed, shift, mask)``: ``(packed >> shift) & mask`` in each lane.
 part: Callable[[Bytes, int, int], Lanes] = intrinsic(_part)
 #: ``string(low, high, bits)``: eight neighbouring codes of ``bits`` bits out of each word.
 string: Callable[[np.uint64, np.uint64, int], Lanes] = intrinsic(_string)
+#: ``pick(table, first, codes)``: in each lane ``table[first + code]``, ``table`` float32 and flat.
+pick: Callable[[NDArray[np.float32], int, Lanes], Lanes] = intrinsic(_pick)

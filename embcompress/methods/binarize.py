@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from embcompress.codecs.binary import Binary
+    from embcompress.codecs.binary import Binary, Scale
 
 _LARGEST_HALF = 65504.0
 
@@ -82,7 +82,7 @@ class Binarize(Method):
     def _signs(self, rows: Rows, context: Context) -> BinarizeEncoder:
         import numpy as np
 
-        from embcompress.codecs.binary import Binary
+        from embcompress.codecs.binary import Binary, Scale
 
         d = rows.shape[1]
         if self.scale == "row":
@@ -98,7 +98,7 @@ class Binarize(Method):
         scales = total / weight if weight > 0 else total
         if self.scale == "field":
             scales = np.full(1, scales.mean() if d else 0.0)
-        kind = "column" if self.scale == "column" else "table"
+        kind: Scale = "column" if self.scale == "column" else "table"
         return BinarizeEncoder(Binary(d, kind, scales.astype(np.float32)))
 
 

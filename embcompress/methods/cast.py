@@ -95,9 +95,7 @@ class CastEncoder(Encoder):
         return {"values": rows.astype("<f2")}
 
 
-def nudged(
-    rows: NDArray[np.float32], noise: NDArray[np.float64], to: str
-) -> NDArray[np.float32]:
+def nudged(rows: NDArray[np.float32], noise: NDArray[np.float64], to: str) -> NDArray[np.float32]:
     """Weights moved to one of their two neighbours in a 16-bit float type.
 
     The upper neighbour is taken with the probability of the remainder, so that the mean stays.

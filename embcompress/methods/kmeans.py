@@ -42,9 +42,7 @@ class KMeans(Method):
     example = "kmeans glove.npy -o glove.k4.safetensors --bits 4"
 
     bits: Annotated[int, Option("Bits per weight.", min=1, max=8)] = 4
-    per: Annotated[
-        Literal["row", "group", "table"], Option("Who shares a codebook.")
-    ] = "row"
+    per: Annotated[Literal["row", "group", "table"], Option("Who shares a codebook.")] = "row"
     groups: Annotated[
         int, Option("Groups of similar rows, with --per group.", min=1, max=65536)
     ] = 64
@@ -73,11 +71,9 @@ class KMeans(Method):
             )
             exact = self.per != "row" or d << self.bits <= _EXACT_COST
             auto: Literal["exact", "lloyd"] = "exact" if exact else "lloyd"
-            planned[key] = replace(
-                self,
-                codebook_dtype=self.codebook_dtype if fits else "fp32",
-                solver=auto if self.solver == "auto" else self.solver,
-            )
+            solver = auto if self.solver == "auto" else self.solver
+            dtype = self.codebook_dtype if fits else "fp32"
+            planned[key] = replace(self, codebook_dtype=dtype, solver=solver)
         return planned
 
     def fit(self, rows: Rows, context: Context) -> Encoder:
@@ -86,10 +82,11 @@ class KMeans(Method):
         from embcompress.codecs.scalar_codebook import ScalarCodebook
         from embcompress.solvers.scalar_kmeans import codebook, grouped_codebooks
 
+        solver: Literal["exact", "lloyd"] = "lloyd" if self.solver == "lloyd" else "exact"
         half = self.codebook_dtype == "fp16"
         d, k = rows.shape[1], 2**self.bits
         if self.per == "row":
-            return KMeansEncoder(ScalarCodebook(d, self.bits, half, None), self.solver)
+            return KMeansEncoder(ScalarCodebook(d, self.bits, half, None), solver)
         found = context.statistics(rows, self.needs)
         assert found.sample is not None
         assert found.sample_weights is not None
@@ -98,12 +95,10 @@ class KMeans(Method):
             books = np.zeros((1, k), np.float32)
         elif self.per == "table":
             values = np.repeat(weights, d)
-            books = codebook(sample.reshape(-1), k, values, self.solver, half)[None]
+            books = codebook(sample.reshape(-1), k, values, solver, half)[None]
         else:
-            books = grouped_codebooks(
-                sample, self.groups, k, weights, self.solver, half, context.seed
-            )
-        return KMeansEncoder(ScalarCodebook(d, self.bits, half, books), self.solver)
+            books = grouped_codebooks(sample, self.groups, k, weights, solver, half, context.seed)
+        return KMeansEncoder(ScalarCodebook(d, self.bits, half, books), solver)
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class KMeansEncoder(Encoder):
     """Assigns every weight to a codeword."""
 
     codec: ScalarCodebook
-    solver: str
+    solver: Literal["exact", "lloyd"]
 
     def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
         from embcompress.kernels.bits import pack_codes

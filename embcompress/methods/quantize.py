@@ -42,9 +42,9 @@ class Quantize(Method):
     example = "quantize glove.npy -o glove.q4.safetensors --bits 4"
 
     bits: Annotated[int, Option("Bits per weight.", min=1, max=8)] = 4
-    range: Annotated[
-        Literal["minmax", "greedy", "lsq"], Option("How a row's range is chosen.")
-    ] = "lsq"
+    range: Annotated[Literal["minmax", "greedy", "lsq"], Option("How a row's range is chosen.")] = (
+        "lsq"
+    )
     group_size: Annotated[
         int | None,
         Option("Columns that share a scale and a bias; the whole row by default.", min=1),

@@ -31,12 +31,12 @@ class Rotate(Method):
     basis: Annotated[
         Literal["pca", "random", "itq"], Option("The axes that rows are turned into.")
     ] = "pca"
-    center: Annotated[
-        Literal["mean", "none"], Option("What is taken from each column first.")
-    ] = "mean"
-    then: Annotated[
-        str, Option("The method that compresses the coordinates: 'VERB options'.")
-    ] = "quantize --bits 4"
+    center: Annotated[Literal["mean", "none"], Option("What is taken from each column first.")] = (
+        "mean"
+    )
+    then: Annotated[str, Option("The method that compresses the coordinates: 'VERB options'.")] = (
+        "quantize --bits 4"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -53,9 +53,7 @@ def parse_method(text: str) -> Method:
     return cls(**parse(cls, texts, name))
 
 
-def apply_sets(
-    method: Method, sets: Sequence[str], names: Sequence[str]
-) -> Mapping[str, Method]:
+def apply_sets(method: Method, sets: Sequence[str], names: Sequence[str]) -> Mapping[str, Method]:
     """Change a method's options for some tables.
 
     Args:

@@ -89,15 +89,13 @@ def fit_tables(
         context.survey(table, [m.needs for m in methods[name]])
         for segment, method in zip(table.segments, methods[name], strict=True):
             groups.setdefault(method, {})[f"{name}::{segment.segment}"] = segment
-    planned = {}
+    planned: dict[str, Method] = {}
     for method, rows in groups.items():
         planned |= method.plan(rows, context)
     fitted = {}
     for name, table in tables.items():
         resolved = [planned[f"{name}::{s.segment}"] for s in table.segments]
-        encoders = tuple(
-            m.fit(s, context) for m, s in zip(resolved, table.segments, strict=True)
-        )
+        encoders = tuple(m.fit(s, context) for m, s in zip(resolved, table.segments, strict=True))
         segments = tuple(
             Segment(s.count, e.codec) for s, e in zip(table.segments, encoders, strict=True)
         )
@@ -108,9 +106,7 @@ def fit_tables(
     return fitted
 
 
-def encode_table(
-    fitted: Fitted, sink: Sink, comparison: Comparison, context: RunContext
-) -> None:
+def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: RunContext) -> None:
     """Encode every tile of a table into a sink, decoding it again to measure the error.
 
     Args:

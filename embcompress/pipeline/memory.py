@@ -13,10 +13,11 @@ from embcompress.errors import UsageError
 from embcompress.methods.base import Method
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import encode_table, fit_tables
-from embcompress.pipeline.run import check_frequencies, group_table, segment_methods
+from embcompress.pipeline.run import group_table, segment_methods
 from embcompress.pipeline.settings import Settings
 from embcompress.progress import Progress
 from embcompress.report.metrics import Comparison
+from embcompress.tables.frequencies import check_frequencies
 from embcompress.tables.memory import ArrayTable
 from embcompress.threads import available
 
@@ -53,7 +54,7 @@ def compress(
     table = ArrayTable(array, name)
     weights = None
     if frequencies is not None:
-        weights = check_frequencies(np.asarray(frequencies, np.float64), table.shape[0], name)
+        weights = check_frequencies(np.asarray(frequencies), table.shape[0], name)
     threads = settings.threads or available()
     context = RunContext(settings.seed, threads, 2**62, Progress())
     grouped = group_table(table, method, weights, fields, settings)

@@ -149,9 +149,7 @@ def report_artifact(
                     compare(original, table, comparison, threads, progress)
                     errors[name] = comparison.result(8 * sum(parts[name].values()))
                 source.unchanged()
-        report = report_on(
-            against, path, forms, parts, artifact.nbytes, passed, errors, seed
-        )
+        report = report_on(against, path, forms, parts, artifact.nbytes, passed, errors, seed)
         if against is not None:
             return report
         tables = [
@@ -162,9 +160,7 @@ def report_artifact(
         return replace(report, tables=tables, notes=[note])
 
 
-def _original(
-    find: object, name: str, table: CompressedTable, against: Path
-) -> Table:
+def _original(find: object, name: str, table: CompressedTable, against: Path) -> Table:
     assert callable(find)
     original = find(name)
     assert isinstance(original, Table)

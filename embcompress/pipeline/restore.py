@@ -72,9 +72,7 @@ def pick_table(artifact: Artifact, name: str | None) -> CompressedTable:
     return artifact[name]
 
 
-def _write_npy(
-    table: CompressedTable, output: Path, threads: int, progress: Progress
-) -> None:
+def _write_npy(table: CompressedTable, output: Path, threads: int, progress: Progress) -> None:
     header = write_npy_header(table.shape, table.dtype)
     with AtomicFile(output) as file:
         file.reserve(len(header) + _dense_bytes(table))
@@ -108,7 +106,7 @@ def _write_safetensors(
             else:
                 raw = artifact.raw(info.name)
                 for begin in range(0, len(raw), _PIECE):
-                    file.write_at(at + begin, memoryview(raw[begin : begin + _PIECE]))
+                    file.write_at(at + begin, raw[begin : begin + _PIECE].data)
         file.commit()
 
 
@@ -126,7 +124,7 @@ def _write_rows(
     def one(start: int) -> int:
         stop = min(start + height, n)
         stored = narrowed(table.read(start, stop), table.dtype)
-        file.write_at(at + start * width, memoryview(stored.reshape(-1).view(np.uint8)))
+        file.write_at(at + start * width, stored.reshape(-1).view(np.uint8).data)
         return stop - start
 
     with progress.stage("restoring", n) as stage:

@@ -32,7 +32,7 @@ from embcompress.report.model import Report, TableErrors
 from embcompress.tables.base import Table, tile_rows
 from embcompress.tables.choose import Choice, choose
 from embcompress.tables.fields import read_fields
-from embcompress.tables.frequencies import check_frequencies, read_frequencies
+from embcompress.tables.frequencies import read_frequencies
 from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
 
@@ -216,7 +216,7 @@ def _dry_run(
     context: RunContext,
 ) -> Outcome:
     sizes: dict[str, Extent] = {}
-    for name, table in fitted.items():
+    for table in fitted.values():
         sink = SizeSink()
         if table.form.ragged:
             encode_table(table, sink, _comparison(table, job, context), context)

@@ -189,7 +189,5 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None) -> Grouped:
         if reader.frequencies is not None:
             own = np.concatenate([np.empty(0, np.int64), *ids[segment]])
             weights = reader.frequencies[own]
-        segments.append(
-            SegmentRows(reader, rowmap, segment, count, present[segment], weights)
-        )
+        segments.append(SegmentRows(reader, rowmap, segment, count, present[segment], weights))
     return Grouped(reader, rowmap, segments, hot)

@@ -51,4 +51,3 @@ def _own_parts(form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
                 name = short if piece == "data" else f"{short} {piece}"
                 parts[name] = parts.get(name, 0) + sizes[form.tensor(i, f"{part}.{piece}")]
     return {name: size for name, size in parts.items() if size}
-

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from embcompress.artifact.reader import Artifact
-from embcompress.artifact.rowmap import Labels, RowMap, directory_of
+from embcompress.artifact.rowmap import Labels
 from embcompress.artifact.table import CompressedTable
 from embcompress.codecs.base import Parts
 from embcompress.errors import BadInput
@@ -62,9 +62,9 @@ def verify(path: Path, threads: int, progress: Progress) -> Verified:
 
 def _value_problems(name: str, table: CompressedTable, progress: Progress) -> list[str]:
     problems = []
-    for labels in _labels(table.form.rowmap):
-        if (directory_of(labels.planes, labels.rows) != labels.directory).any():
-            problems.append(f"table '{name}': the directory of its row map is wrong")
+    rowmap = table.form.rowmap
+    if isinstance(rowmap, Labels) and not rowmap.sound():
+        problems.append(f"table '{name}': the directory of its row map is wrong")
     with progress.stage("values", table.shape[0]) as stage:
         for number, segment in enumerate(table.form.segments):
             for start in range(0, segment.rows, TILE):
@@ -76,7 +76,3 @@ def _value_problems(name: str, table: CompressedTable, progress: Progress) -> li
                     problems.append(f"table '{name}', segment {number}, from row {start}: {error}")
                 stage.advance(stop - start)
     return problems
-
-
-def _labels(rowmap: RowMap) -> list[Labels]:
-    return [rowmap] if isinstance(rowmap, Labels) else []

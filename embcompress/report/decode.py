@@ -40,7 +40,8 @@ def decode(wanted: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(inner):
             raise BadInput(f"{where}: {value!r:.60} is not a list of {len(inner)}")
-        return tuple(decode(w, v, where) for w, v in zip(inner, value, strict=True))
+        pairs = zip(inner, value, strict=True)
+        return tuple(decode(w, v, f"{where}[{i}]") for i, (w, v) in enumerate(pairs))
     if origin is dict:
         if not isinstance(value, dict):
             raise BadInput(f"{where}: {value!r:.60} is not an object")

@@ -32,9 +32,9 @@ def size(count: int) -> str:
     return f"{value:.{max(0, 3 - len(str(int(value))))}f} {_UNITS[unit]}"
 
 
-def percent(part: int, whole: int) -> str:
+def percent(share: float) -> str:
     """A share, such as ``85.6%``."""
-    return f"{100 * part / whole:.1f}%" if whole else NONE
+    return f"{100 * share:.1f}%"
 
 
 def ratio(value: float | None) -> str:
@@ -82,10 +82,10 @@ def row(number: int | None) -> str:
 
 
 def lowest_cosine(errors: TableErrors) -> str:
-    """The lowest cosine and its row, such as ``0.8710 @ 201,534``."""
+    """The lowest cosine and its row, such as ``0.8710@201,534``."""
     if errors.cosine_lowest is None or errors.cosine_lowest_row is None:
         return cosine(errors.cosine_lowest)
-    return f"{cosine(errors.cosine_lowest)} @ {row(errors.cosine_lowest_row)}"
+    return f"{cosine(errors.cosine_lowest)}@{row(errors.cosine_lowest_row)}"
 
 
 def told_apart(got: float, wanted: float) -> tuple[str, str]:

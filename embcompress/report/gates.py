@@ -146,19 +146,24 @@ def failure_line(result: GateResult) -> str:
         )
     what, bound = _WORDS[result.gate]
     got, wanted = figures.told_apart(result.got, result.wanted)
-    flag = [] if result.gate in ALWAYS_ON else [f"--{result.gate}"]
-    told = "; ".join([*flag, *([result.note] if result.note else [])])
+    flag = "" if result.gate in ALWAYS_ON else f"--{result.gate}"
+    told = "; ".join(filter(None, (flag, result.note)))
     return f"{table}: {what} {got}, wanted {bound} {wanted}" + (f" ({told})" if told else "")
 
 
-def passed_line(result: GateResult) -> str:
-    """A gate that has passed, in one line."""
-    table, (what, bound) = figures.name(result.table), _WORDS[result.gate]
-    if result.got is None:
-        return f"{table}: {what}: {result.note}"
-    got, wanted = figures.told_apart(result.got, result.wanted)
-    note = f" ({result.note})" if result.note else ""
-    return f"{table}: {what} {got}, {bound} {wanted}{note}"
+def passed_line(results: list[GateResult]) -> str:
+    """One gate that some tables have passed, in one line: the closest of them."""
+    what, bound = _WORDS[results[0].gate]
+    held = [g for g in results if g.got is not None]
+    if not held:
+        return f"{figures.name(results[0].table)}: {what}: {results[0].note}"
+    closest = min(held, key=lambda g: abs((g.got or 0.0) - g.wanted))
+    got, wanted = figures.told_apart(closest.got or 0.0, closest.wanted)
+    among = f"closest of {len(results):,}" if len(results) > 1 else ""
+    told = "; ".join(filter(None, (among, closest.note)))
+    return f"{figures.name(closest.table)}: {what} {got}, {bound} {wanted}" + (
+        f" ({told})" if told else ""
+    )
 
 
 def _errors(

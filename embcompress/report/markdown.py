@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from embcompress.report import figures, summary
@@ -9,6 +10,8 @@ from embcompress.report.model import Report, TableReport
 
 _MOST_TABLES = 10
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|~#"} | {"<": "&lt;", "&": "&amp;"})
+
+_MENTION = re.compile(r"@(?=[A-Za-z])")
 
 
 def to_markdown(report: Report) -> str:
@@ -60,16 +63,15 @@ def _several(report: Report) -> Iterator[str]:
     if (more := len(report.tables) - _MOST_TABLES) > 0:
         yield _row([f"{more:,} more", *[""] * (len(columns) - 1)])
     yield _row([f"**{_escaped(c.total(report))}**" if c.total(report) else "" for c in columns])
-    if any(c.title == summary.DECIBELS for c in errors):
+    for gloss in summary.glosses(report):
         yield ""
-        yield summary.LIMIT_GLOSS
+        yield _escaped(gloss)
     yield from _listing([*summary.sizes(report), _parts(report)])
 
 
 def _parts(report: Report) -> tuple[str, str]:
-    whole = sum(report.parts.values())
-    shares = (f"{n} {s:,} ({figures.percent(s, whole)})" for n, s in report.parts.items())
-    return "parts", ", ".join(shares)
+    found = (f"{n} {s:,} ({figures.percent(share)})" for n, s, share in summary.parts(report))
+    return "parts", ", ".join(found)
 
 
 def _listing(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -85,4 +87,4 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return " ".join(text.splitlines()).translate(_SPECIAL)
+    return _MENTION.sub("@\u200b", " ".join(text.splitlines()).translate(_SPECIAL))

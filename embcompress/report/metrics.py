@@ -150,7 +150,7 @@ class Comparison:
             self._settled = _Settled(
                 cosine_p1=cosines.quantile(0.01) if cosines is not None else None,
                 spectrum=gram.spectrum(self._rows) if gram is not None else None,
-                relations=sampled and sampled.relations(threads or available()),
+                relations=sampled.relations(threads or available()) if sampled else None,
             )
 
     def result(self, bits: float, threads: int | None = None) -> TableErrors:

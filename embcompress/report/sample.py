@@ -11,9 +11,11 @@ _BLOCK = 2**20
 def spread(rows: int, count: int, random: np.random.Generator) -> NDArray[np.int64]:
     """A stratified random sample: one row out of each of ``count`` equal ranges.
 
+    The ranges begin at a random row and wrap around, so every row is as likely as any other.
+
     Args:
         rows: Rows to choose from.
-        count: Rows to choose; all when there are no more.
+        count: Rows to choose, at least 1; all when there are no more.
         random: Makes the choice.
 
     Returns:
@@ -22,7 +24,7 @@ def spread(rows: int, count: int, random: np.random.Generator) -> NDArray[np.int
     if count >= rows:
         return np.arange(rows, dtype=np.int64)
     edges = np.arange(count + 1, dtype=np.int64) * rows // count
-    return random.integers(edges[:-1], edges[1:])
+    return np.sort((random.integers(edges[:-1], edges[1:]) + random.integers(rows)) % rows)
 
 
 def proportional(

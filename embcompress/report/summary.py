@@ -7,17 +7,12 @@ from dataclasses import dataclass
 
 from embcompress.report import figures
 from embcompress.report.gates import ALWAYS_ON, failure_line, passed_line
-from embcompress.report.model import Report, TableErrors, TableReport
+from embcompress.report.model import GateResult, Report, TableErrors, TableReport
 
-LIMIT_GLOSS = (
-    "dB above the Gaussian rate-distortion bound at the same bits"
-    " (0 = the limit; 6 dB = twice the error)"
+_LIMIT = (
+    "the Gaussian rate-distortion bound at the same bits (0 = the limit; 6 dB = twice the error)"
 )
-
-DECIBELS = "dB above limit"
-"""Title of the column that ``LIMIT_GLOSS`` explains."""
-
-_MOST_PASSED = 20
+_MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -25,10 +20,10 @@ class Column:
     """A column of the overview of several tables.
 
     Args:
-        title: Its heading.
+        title: Its heading; it may break between words.
         cell: What it shows of a table.
         total: What it shows of all tables together.
-        number: Whether to align it to the right and never to break it.
+        number: Whether it is aligned to the right and never breaks.
     """
 
     title: str
@@ -44,7 +39,6 @@ def _of_errors(figure: Callable[[TableErrors], str]) -> Callable[[TableReport], 
 NAME = Column("table", lambda t: figures.name(t.name), lambda _: "total", number=False)
 SIZES = (
     Column("shape", figures.shape),
-    Column("method", lambda t: figures.name(t.method), number=False),
     Column(
         "source",
         lambda t: figures.size(t.source_bytes),
@@ -57,22 +51,23 @@ SIZES = (
     ),
     Column("ratio", lambda t: figures.ratio(t.ratio), lambda r: figures.ratio(r.total.ratio)),
     Column(
-        "bits/weight",
+        "bits per weight",
         lambda t: figures.digits(t.bits_per_weight, 3),
         lambda r: figures.digits(r.total.bits_per_weight, 3),
     ),
+    Column("method", lambda t: figures.name(t.method), number=False),
 )
 ERRORS = (
     Column(
-        "rel. error",
+        "relative error",
         _of_errors(lambda e: figures.digits(e.relative_error)),
         lambda r: figures.digits(r.total.relative_error),
     ),
-    Column("cosine", _of_errors(lambda e: figures.cosine(e.cosine_mean))),
+    Column("cosine, mean", _of_errors(lambda e: figures.cosine(e.cosine_mean))),
     Column("p1", _of_errors(lambda e: figures.cosine(e.cosine_p1))),
-    Column("lowest @ row", _of_errors(figures.lowest_cosine)),
+    Column("lowest, its row", _of_errors(figures.lowest_cosine)),
     Column("recall", _of_errors(figures.recall)),
-    Column(DECIBELS, _of_errors(lambda e: figures.decibels(e.decibels_above_limit))),
+    Column("dB above limit", _of_errors(lambda e: figures.decibels(e.decibels_above_limit))),
 )
 
 
@@ -108,10 +103,8 @@ def sizes(report: Report) -> Iterator[tuple[str, str]]:
     """Labels and values of the sizes in total."""
     total = report.total
     yield "size", f"{total.source_bytes:,} → {total.artifact_bytes:,} bytes"
-    yield (
-        "ratio",
-        f"{figures.ratio(total.ratio)}, {figures.digits(total.bits_per_weight)} bits per weight",
-    )
+    bits = figures.digits(total.bits_per_weight)
+    yield "ratio", f"{figures.ratio(total.ratio)}, {bits} bits per weight"
     if total.passed_through_bytes:
         yield (
             "passed through",
@@ -150,10 +143,7 @@ def errors(table: TableReport, seed: int) -> Iterator[tuple[str, str]]:
     if weighted := _weighted(e):
         yield "by frequency", weighted
     if e.decibels_above_limit is not None:
-        yield (
-            "limit",
-            f"{figures.decibels(e.decibels_above_limit)} {LIMIT_GLOSS}" + _limit_terms(e, table),
-        )
+        yield "limit", _limit(e.decibels_above_limit, e.limit_rows, table)
 
 
 def _cosine(e: TableErrors) -> str:
@@ -189,40 +179,68 @@ def _weighted(e: TableErrors) -> str:
     return ", ".join(f"{word} {write(value)}" for word, value, write in found if value is not None)
 
 
-def _limit_terms(e: TableErrors, table: TableReport) -> str:
-    return (
-        ""
-        if e.limit_rows in (None, table.shape[0])
-        else f"; from a sample of {e.limit_rows:,} rows"
-    )
+def _limit(decibels: float, rows: int | None, table: TableReport) -> str:
+    side = "above" if decibels >= 0 else "below"
+    sample = "" if rows in (None, table.shape[0]) else f"; bound from a sample of {rows:,} rows"
+    return f"{figures.decibels(abs(decibels))} dB {side} {_LIMIT}{sample}"
+
+
+def glosses(report: Report) -> list[str]:
+    """What the columns of the overview mean, where they do not say so themselves."""
+    measured = [t.errors for t in report.tables if t.errors]
+    found = []
+    if any(e.cosine_p1 is not None for e in measured):
+        found.append("p1: 1st percentile of the cosines of all rows")
+    if queries := max((e.recall_queries or 0 for e in measured), default=0):
+        k = max(e.recall_k or 0 for e in measured)
+        found.append(f"recall@{k}: ± 95%, {queries:,} queries a table, seed {report.seed}")
+        sampled = sum(
+            t.errors is not None and (t.errors.recall_rows or t.shape[0]) < t.shape[0]
+            for t in report.tables
+        )
+        if sampled:
+            found[-1] += f"; in {sampled:,} tables searched in a sample of rows"
+    if any(e.decibels_above_limit is not None for e in measured):
+        found.append(f"dB above {_LIMIT}")
+    return found
+
+
+def parts(report: Report) -> list[tuple[str, int, float]]:
+    """Every part that takes bytes: its name, its bytes and its share."""
+    whole = sum(report.parts.values())
+    return [(part, size, size / whole) for part, size in report.parts.items() if size]
 
 
 def notes(report: Report) -> list[str]:
-    """Every note, those of a table behind its name."""
+    """The first notes; of several tables, with the name."""
     found = list(report.notes)
     for table in report.tables:
         e = table.errors
         own = list(table.notes)
         if e is not None and e.nonfinite_rows:
-            own.append(
-                f"{e.nonfinite_rows:,} rows decode to NaN or infinity and count in no figure"
-            )
+            own.append(f"rows that decode to NaN or infinity, in no figure: {e.nonfinite_rows:,}")
         if e is not None and (left := table.shape[0] - e.rows - e.nonfinite_rows):
-            own.append(f"{left:,} rows of the source hold NaN or infinity and count in no figure")
-        found += [f"{figures.name(table.name)}: {note}" for note in own]
-    return found
+            own.append(f"rows of the source with NaN or infinity, in no figure: {left:,}")
+        whose = f"{figures.name(table.name)}: " if len(report.tables) > 1 else ""
+        found += [f"{whose}{note}" for note in own]
+    more = len(found) - _MOST_LINES
+    return [*found[:_MOST_LINES], f"{more:,} more notes"] if more > 0 else found
 
 
 def gates(report: Report) -> list[tuple[bool, str]]:
     """Whether gates passed, and their words: failed ones, those asked for, those always on."""
-    lines = [(False, failure_line(g)) for g in report.gates if not g.passed]
-    asked = [(True, passed_line(g)) for g in report.gates if g.passed and g.gate not in ALWAYS_ON]
-    lines += asked[:_MOST_PASSED]
-    if len(asked) > _MOST_PASSED:
-        lines.append((True, f"{len(asked) - _MOST_PASSED:,} more"))
-    quiet = []
-    for gate, words in ALWAYS_ON.items():
-        results = [g for g in report.gates if g.gate == gate]
-        if results and all(g.passed for g in results):
-            quiet.append(next((g.note for g in results if g.note), words))
+    failed = [failure_line(g) for g in report.gates if not g.passed]
+    lines = [(False, words) for words in failed[:_MOST_LINES]]
+    if len(failed) > _MOST_LINES:
+        lines.append((False, f"{len(failed) - _MOST_LINES:,} more"))
+    passed: dict[str, list[GateResult]] = {}
+    for g in report.gates:
+        if g.passed:
+            passed.setdefault(g.gate, []).append(g)
+    lines += [(True, passed_line(r)) for gate, r in passed.items() if gate not in ALWAYS_ON]
+    quiet = [
+        next((g.note for g in results if g.note), ALWAYS_ON[gate])
+        for gate, results in passed.items()
+        if gate in ALWAYS_ON and len(results) == sum(g.gate == gate for g in report.gates)
+    ]
     return lines + ([(True, "; ".join(quiet))] if quiet else [])

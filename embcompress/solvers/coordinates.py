@@ -66,5 +66,8 @@ class Coordinates:
         """Read one tile of coordinates."""
         tile = self.source.tile(index)
         return Tile(
-            tile.position, tile.ids, coordinates_of(tile.rows, self.offset, self.basis), tile.weights
+            tile.position,
+            tile.ids,
+            coordinates_of(tile.rows, self.offset, self.basis),
+            tile.weights,
         )

@@ -33,7 +33,8 @@ def center_of(found: Statistics, *, median: bool) -> NDArray[np.float64]:
     reached = np.cumsum(weights, axis=0) >= weights.sum(axis=0) / 2
     first = reached.argmax(axis=0)
     middle = np.take_along_axis(found.sample, order, axis=0)
-    return middle[first, np.arange(middle.shape[1])].astype(np.float64)
+    median_row: NDArray[np.float32] = middle[first, np.arange(middle.shape[1])]
+    return median_row.astype(np.float64)
 
 
 def pca_basis(found: Statistics, offset: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,10 +51,7 @@ def pca_basis(found: Statistics, offset: NDArray[np.float32]) -> NDArray[np.floa
     assert found.mean is not None
     wide = offset.astype(np.float64)
     spread = (
-        found.gram
-        - np.outer(wide, found.mean)
-        - np.outer(found.mean, wide)
-        + np.outer(wide, wide)
+        found.gram - np.outer(wide, found.mean) - np.outer(found.mean, wide) + np.outer(wide, wide)
     )
     _, vectors = np.linalg.eigh((spread + spread.T) / 2)
     axes = np.ascontiguousarray(vectors[:, ::-1].T)
@@ -74,9 +72,7 @@ def random_basis(d: int, seed: int) -> NDArray[np.float32]:
     return np.ascontiguousarray((q * np.where(np.diag(r) < 0, -1.0, 1.0)).T, np.float32)
 
 
-def itq_basis(
-    found: Statistics, offset: NDArray[np.float32], seed: int
-) -> NDArray[np.float32]:
+def itq_basis(found: Statistics, offset: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Principal axes turned by ITQ, so that coordinates lie near their signs.
 
     From a random rotation, alternates signs of the coordinates and the rotation nearest to them

@@ -3,7 +3,7 @@
 In an .npy file the array is the table. In a safetensors file, unless patterns say otherwise, a 2-D
 float tensor is taken when its name reads like an embedding. A name is split at dots and slashes
 into segments, and segments into words at other punctuation, digits and camel case. Numbers and
-plain parameter segments at the end ("weight", "kernel", "default", …) are dropped; what is then
+plain parameter segments at the end ("weight", "params", "default", …) are dropped; what is then
 last is the owner.
 
 * A name with an optimizer's words anywhere (``exp_avg``, ``momentum``, ``adagrad``, ``grad``, …) is
@@ -34,7 +34,7 @@ from fnmatch import fnmatchcase
 from embcompress.errors import BadInput, UsageError
 from embcompress.tables.grammar import METADATA_KEY
 from embcompress.tables.quoting import listed, quoted
-from embcompress.tables.source import Source, is_candidate, why_no_table
+from embcompress.tables.source import Source, is_candidate, refusal, why_no_table
 
 SEPARATOR = "::"
 """Joins a table's name to those of its parts in an artifact; reserved in source names."""
@@ -110,9 +110,7 @@ def choose(source: Source, patterns: Sequence[str] = ()) -> Choice:
     if source.kind == "npy":
         for info in source.tensors.values():
             if not is_candidate(info):
-                raise BadInput(
-                    f"{source.shown}: {why_no_table(info)}; a table is a 2-D array of floats"
-                )
+                raise BadInput(f"{source.shown}: {refusal(info)}")
     included = [pattern for pattern in patterns if not pattern.startswith("!")]
     excluded = _excluded(source, [pattern[1:] for pattern in patterns if pattern.startswith("!")])
     reasons = _by_pattern(source, included) if included else _by_name(source)
@@ -174,10 +172,7 @@ def _by_pattern(source: Source, globs: list[str]) -> dict[str, tuple[bool, str]]
         names = _matches(source, glob, glob)
         fitting = [name for name in names if is_candidate(source.tensors[name])]
         if not fitting and names == [glob]:
-            raise BadInput(
-                f"{source.shown}: tensor {quoted(glob)} {why_no_table(source.tensors[glob])}; "
-                "a table is a 2-D tensor of floats"
-            )
+            raise BadInput(f"{source.shown}: tensor {quoted(glob)} {refusal(source.tensors[glob])}")
         if not fitting:
             first = names[0]
             raise UsageError(

@@ -11,37 +11,6 @@ from embcompress.errors import BadInput, IOFailure
 from embcompress.tables.quoting import shown
 
 
-def read_at(descriptor: int, buffer: memoryview, offset: int, where: str) -> None:
-    """Fill a buffer with the bytes of an open file that start at an offset.
-
-    Args:
-        descriptor: The open file; its position is neither used nor moved.
-        buffer: Writable, contiguous; any item size.
-        offset: First byte, counted from the start of the file.
-        where: The file as messages print it.
-
-    Raises:
-        IOFailure: The file ends before the buffer is full, or the system reports a read error.
-    """
-    if not buffer.nbytes:
-        return
-    left = buffer.cast("B")
-    while left.nbytes:
-        try:
-            count = os.preadv(descriptor, [left], offset)
-        except OSError as error:
-            raise IOFailure(
-                f"{where}: reading at byte {offset:,} failed: {error.strerror}"
-            ) from error
-        if count == 0:
-            raise IOFailure(
-                f"{where}: ends at byte {offset:,}, earlier than when it was opened: it changed "
-                "while it was read; run again"
-            )
-        left = left[count:]
-        offset += count
-
-
 class SourceFile:
     """A regular file opened for positioned reads on one descriptor.
 
@@ -95,17 +64,6 @@ class SourceFile:
         except OSError as error:
             raise IOFailure(f"{self.shown}: cannot be opened: {error.strerror}") from error
 
-    @property
-    def descriptor(self) -> int:
-        """The open file's descriptor.
-
-        Raises:
-            ValueError: The file is closed.
-        """
-        if self._descriptor < 0:
-            raise ValueError(f"{self.shown}: read after close")
-        return self._descriptor
-
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill a buffer with the bytes that start at an offset.
 
@@ -118,7 +76,25 @@ class SourceFile:
                 was opened, or the system reports a read error.
             ValueError: The file is closed.
         """
-        read_at(self.descriptor, buffer, offset, self.shown)
+        if self._descriptor < 0:
+            raise ValueError(f"{self.shown}: read after close")
+        if not buffer.nbytes:
+            return
+        left = buffer.cast("B")
+        while left.nbytes:
+            try:
+                count = os.preadv(self._descriptor, [left], offset)
+            except OSError as error:
+                raise IOFailure(
+                    f"{self.shown}: reading at byte {offset:,} failed: {error.strerror}"
+                ) from error
+            if count == 0:
+                raise IOFailure(
+                    f"{self.shown}: ends at byte {offset:,} but had {self.size:,} bytes when it "
+                    "was opened: it changed while it was read; run again"
+                )
+            left = left[count:]
+            offset += count
 
     def read(self, offset: int, count: int) -> bytes:
         """Read bytes, fewer than asked for only where the file ends.
@@ -141,7 +117,7 @@ class SourceFile:
             IOFailure: Size, modification time (ns) or identity differ, or the path is gone.
         """
         try:
-            now = {_identity(os.fstat(self.descriptor)), _identity(os.stat(self._absolute))}
+            now = {_identity(os.fstat(self._descriptor)), _identity(os.stat(self._absolute))}
         except OSError as error:
             raise IOFailure(f"{self.shown}: went away while it was read") from error
         if now != {self._opened_as}:

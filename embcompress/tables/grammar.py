@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 from embcompress.errors import BadInput
-from embcompress.tables.file import read_at
+from embcompress.tables.file import SourceFile
 from embcompress.tables.quoting import quoted
 
 METADATA_KEY = "__metadata__"
@@ -42,12 +42,11 @@ class Entry(NamedTuple):
     end: int
 
 
-def parse(descriptor: int, where: str, length: int) -> tuple[list[Entry], dict[str, str]]:
+def parse(file: SourceFile, length: int) -> tuple[list[Entry], dict[str, str]]:
     """Parse the JSON object that starts at byte 8 of a file.
 
     Args:
-        descriptor: The open file.
-        where: The file as messages print it.
+        file: The open file.
         length: Bytes of the object and the spaces after it; the file is known to have as many.
 
     Returns:
@@ -57,15 +56,14 @@ def parse(descriptor: int, where: str, length: int) -> tuple[list[Entry], dict[s
         BadInput: A byte departs from the grammar.
         IOFailure: The file cannot be read.
     """
-    return _Parser(descriptor, where, length).parse()
+    return _Parser(file, length).parse()
 
 
 class _Parser:
     """A cursor over the header's bytes, a window of them at a time."""
 
-    def __init__(self, descriptor: int, where: str, length: int) -> None:
-        self._descriptor = descriptor
-        self._where = where
+    def __init__(self, file: SourceFile, length: int) -> None:
+        self._file = file
         self._end = 8 + length
         self._window = b""
         self._window_start = 8
@@ -193,7 +191,7 @@ class _Parser:
             self._at = match.end()
             if self._position - start > longest:
                 self._fail(f"a name of more than {longest:,} bytes in {where}")
-        raw = self._read(start, self._position)
+        raw = self._file.read(start, self._position - start)
         self._at += 1
         return self._decoded(raw, start)
 
@@ -204,7 +202,7 @@ class _Parser:
                 text = json.loads(f'"{text}"')
                 text.encode()
         except UnicodeError:
-            self._fail(f"the string at byte {start:,} is not UTF-8")
+            self._fail(f"the string that begins at byte {start:,} is not UTF-8")
         return text
 
     def _skip_space(self) -> None:
@@ -225,16 +223,11 @@ class _Parser:
         next_byte = self._window_start + len(self._window)
         if ahead >= _LONGEST_TOKEN or next_byte >= self._end:
             return False
-        more = self._read(next_byte, min(next_byte + _WINDOW, self._end))
+        more = self._file.read(next_byte, min(_WINDOW, self._end - next_byte))
         self._window_start += self._at
         self._window = self._window[self._at :] + more
         self._at = 0
         return True
-
-    def _read(self, start: int, stop: int) -> bytes:
-        data = bytearray(stop - start)
-        read_at(self._descriptor, memoryview(data), start, self._where)
-        return bytes(data)
 
     @property
     def _position(self) -> int:
@@ -243,5 +236,5 @@ class _Parser:
 
     def _fail(self, cause: str) -> NoReturn:
         raise BadInput(
-            f"{self._where}: damaged safetensors header at byte {self._position:,}: {cause}"
+            f"{self._file.shown}: damaged safetensors header at byte {self._position:,}: {cause}"
         )

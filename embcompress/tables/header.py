@@ -6,15 +6,14 @@ No number, shape or length of a file is believed before it was compared with the
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 from embcompress.errors import BadInput
-from embcompress.tables.file import read_at
+from embcompress.tables.file import SourceFile
 from embcompress.tables.grammar import METADATA_KEY, parse
-from embcompress.tables.quoting import quoted, shown
+from embcompress.tables.quoting import quoted
 
 BITS: dict[str, int] = {
     "BOOL": 8,
@@ -97,12 +96,11 @@ class Header:
     data_start: int
 
 
-def read_header(descriptor: int, path: str | os.PathLike[str]) -> Header:
-    """Parse and check the header of an open safetensors file.
+def read_header(file: SourceFile) -> Header:
+    """Parse and check the header of a safetensors file.
 
     Args:
-        descriptor: The open file; its position is neither used nor moved.
-        path: Its name, for messages.
+        file: The open file.
 
     Returns:
         The header. Dtypes the format does not define are kept, as not ``readable``; the length of
@@ -112,15 +110,13 @@ def read_header(descriptor: int, path: str | os.PathLike[str]) -> Header:
         BadInput: The file departs from the format in any way.
         IOFailure: It cannot be read.
     """
-    where, size = shown(path), os.fstat(descriptor).st_size
+    where, size = file.shown, file.size
     if size < 8:
         raise BadInput(
             f"{where}: is no safetensors file: {size} bytes, the header's length alone takes 8; "
             "fetch it again"
         )
-    field = bytearray(8)
-    read_at(descriptor, memoryview(field), 0, where)
-    length = int.from_bytes(field, "little")
+    length = int.from_bytes(file.read(0, 8), "little")
     if length > MAX_HEADER_BYTES:
         raise BadInput(
             f"{where}: is no safetensors file or is damaged: it claims a header of {length:,} "
@@ -131,7 +127,7 @@ def read_header(descriptor: int, path: str | os.PathLike[str]) -> Header:
             f"{where}: is truncated: the header takes {length:,} bytes and {size - 8:,} follow its "
             "length; fetch it again"
         )
-    entries, metadata = parse(descriptor, where, length)
+    entries, metadata = parse(file, length)
     data_start = 8 + length
     ordered = [TensorInfo(*entry) for entry in entries]
     ordered.sort(key=lambda info: (info.begin, info.end))
@@ -181,27 +177,48 @@ def _check_tiling(where: str, ordered: list[TensorInfo], data_bytes: int) -> Non
         )
 
 
-def order_tensors(tensors: Iterable[TensorInfo]) -> list[TensorInfo]:
-    """Sort tensors as the safetensors library does: wide dtypes first, in its order, then by name.
+def tensor_info(name: str, dtype: str, shape: Iterable[int]) -> TensorInfo:
+    """Describe a tensor that is to be written; ``order_tensors`` gives it its place.
 
     Args:
-        tensors: Their spans do not matter and are kept.
+        name: Its name.
+        dtype: One of ``BITS``.
+        shape: Its extents.
 
     Returns:
-        The tensors in file order; dtypes the format does not define come last.
+        The description, with ``begin`` 0.
     """
-    return sorted(tensors, key=lambda info: (-_ALIGNMENT.get(info.dtype, -1), info.name))
+    extents = tuple(int(extent) for extent in shape)
+    return TensorInfo(name, dtype, extents, 0, prod(extents) * BITS[dtype] // 8)
+
+
+def order_tensors(tensors: Iterable[TensorInfo]) -> dict[str, TensorInfo]:
+    """Lay tensors out as the safetensors library does: wide dtypes first, in its order, then names.
+
+    Args:
+        tensors: Tensors with unique names; of their spans only the length matters.
+
+    Returns:
+        By name, in file order, with the spans they have in the file. Dtypes the format does not
+        define come last.
+    """
+    placed: dict[str, TensorInfo] = {}
+    at = 0
+    for info in sorted(tensors, key=lambda info: (-_ALIGNMENT.get(info.dtype, -1), info.name)):
+        placed[info.name] = replace(info, begin=at, end=at + info.nbytes)
+        at += info.nbytes
+    return placed
 
 
 def dump_header(
-    tensors: Sequence[TensorInfo],
+    tensors: Mapping[str, TensorInfo],
     metadata: Mapping[str, str],
     reserve: int | None = None,
 ) -> bytes:
     """Serialise a header: everything that comes before the data.
 
     Args:
-        tensors: In file order, with their spans in the file.
+        tensors: By name, in file order, with their spans in the file.
         metadata: Written with sorted keys; left out when empty.
         reserve: Total length in bytes to pad to, a multiple of 8; by default the shortest.
 
@@ -217,10 +234,10 @@ def dump_header(
     entries: dict[str, object] = {}
     if metadata:
         entries[METADATA_KEY] = dict(sorted(metadata.items()))
-    for info in tensors:
-        if info.name == METADATA_KEY:
+    for name, info in tensors.items():
+        if name == METADATA_KEY:
             raise BadInput(f"a tensor cannot be called {METADATA_KEY}: the format reserves it")
-        entries[info.name] = {
+        entries[name] = {
             "dtype": info.dtype,
             "shape": info.shape,
             "data_offsets": (info.begin, info.end),

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from embcompress.errors import BadInput, UsageError
 from embcompress.tables.base import Table
 from embcompress.tables.file import SourceFile
+from embcompress.tables.header import BITS
 from embcompress.tables.weights import (
     CHUNK_BYTES,
     ITEM_BYTES,
-    STORED,
     read_weights,
+    stored_type,
     to_float32,
 )
 
@@ -87,25 +88,20 @@ class NpyHeader:
     data_start: int
     trailing: int
 
-    @property
-    def stored(self) -> np.dtype[np.generic]:
-        """The numpy type of an element as it is stored."""
-        return np.dtype(f"{self.order}{self.dtype[0].lower()}{int(self.dtype[1:]) // 8}")
-
 
 def read_npy_header(file: SourceFile) -> NpyHeader:
     """Parse and check the header of an .npy file, versions 1 to 3.
 
     Args:
-        file: The file, read from byte 0.
+        file: A file that starts with ``MAGIC``.
 
     Raises:
         BadInput: The header is damaged or too long, the elements are neither floats nor integers,
             or the file is shorter than its shape says.
     """
     start = file.read(0, 12)
-    if start[:6] != MAGIC:
-        _fail(file, "it does not start with the .npy magic")
+    if len(start) < 10:
+        _fail(file, "the file ends inside it")
     if start[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
         _fail(file, f"version {'.'.join(str(byte) for byte in start[6:8])} is unknown")
     length_bytes = 2 if start[6] == 1 else 4
@@ -114,7 +110,7 @@ def read_npy_header(file: SourceFile) -> NpyHeader:
     if length > MAX_HEADER_BYTES:
         _fail(file, f"it claims {length:,} bytes, over the limit of {MAX_HEADER_BYTES:,}")
     raw = file.read(8 + length_bytes, length)
-    if len(raw) < length or len(start) < 8 + length_bytes:
+    if len(raw) < length:
         _fail(file, "the file ends inside it")
     try:
         text = raw.decode("utf-8" if start[6] == 3 else "latin-1")
@@ -122,7 +118,7 @@ def read_npy_header(file: SourceFile) -> NpyHeader:
         _fail(file, "it is not UTF-8")
     descr, fortran, shape = _literal(file, text)
     order, dtype = _element(file, descr)
-    needed = prod(shape) * int(dtype[1:]) // 8
+    needed = prod(shape) * BITS[dtype] // 8
     present = file.size - data_start
     if present < needed:
         _fail(
@@ -203,7 +199,7 @@ class NpyTable(Table):
             return
         b = len(rows)
         step = max(1, CHUNK_BYTES // (b * item))
-        columns = np.empty((min(step, d), b), header.order + STORED[self.dtype])
+        columns = np.empty((min(step, d), b), stored_type(self.dtype, header.order))
         for first in range(0, d, step):
             block = columns[: d - first]
             for j, column in enumerate(block, start=first):
@@ -232,6 +228,6 @@ def write_npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
     if dtype not in ("F16", "F32", "F64"):
         raise UsageError(f"{dtype} cannot be written as .npy; write safetensors, or float32")
     buffer = io.BytesIO()
-    fields = {"descr": "<" + STORED[dtype], "fortran_order": False, "shape": tuple(shape)}
+    fields = {"descr": stored_type(dtype).str, "fortran_order": False, "shape": tuple(shape)}
     np.lib.format.write_array_header_1_0(buffer, fields)
     return buffer.getvalue()

@@ -20,7 +20,7 @@ from embcompress.tables.npy import NpyTable, read_npy_header
 from embcompress.tables.quoting import listed, quoted
 from embcompress.tables.safetensors import SafetensorsTable, read_raw
 from embcompress.tables.sniff import sniff
-from embcompress.tables.weights import STORED, to_float32
+from embcompress.tables.weights import stored_type, to_float32
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,7 @@ class Source(ABC):
         """
         info = self._info(name)
         if not is_candidate(info):
-            raise BadInput(
-                f"{self.shown}: tensor {quoted(name)} {why_no_table(info)}; a table is a 2-D "
-                "tensor of floats"
-            )
+            raise BadInput(f"{self.shown}: tensor {quoted(name)} {refusal(info)}")
         return self._table(info)
 
     def read_tensor(self, name: str) -> NDArray[Any]:
@@ -112,20 +109,19 @@ class Source(ABC):
             )
         return self._read_tensor(info)
 
-    def read_raw(self, name: str, start: int, stop: int) -> bytes:
+    def read_raw(self, info: TensorInfo, start: int, stop: int) -> bytes:
         """Read a range of a tensor's bytes as they are stored, to pass them through.
 
         Args:
-            name: One of ``tensors``, of any dtype.
+            info: One of ``tensors``, of any dtype.
             start: First byte, counted from the tensor's first.
             stop: One past the last byte, at most ``info.nbytes``.
 
         Raises:
-            BadInput: There is no such tensor.
             IndexError: The range is not within the tensor.
             IOFailure: The file ends early or cannot be read.
         """
-        return read_raw(self._file, self._data_start, self._info(name), start, stop)
+        return read_raw(self._file, self._data_start, info, start, stop)
 
     def unchanged(self) -> None:
         """Check that this is still the file that was opened.
@@ -177,7 +173,7 @@ class SafetensorsSource(Source):
 
     def __init__(self, file: SourceFile) -> None:
         """Read the header; see ``read_header`` for what it raises."""
-        self._header = read_header(file.descriptor, file.path)
+        self._header = read_header(file)
         super().__init__(file, self._header.tensors, self._header.metadata)
 
     @property
@@ -188,17 +184,16 @@ class SafetensorsSource(Source):
         return SafetensorsTable(self._file, info, self._data_start)
 
     def _read_tensor(self, info: TensorInfo) -> NDArray[Any]:
-        raw = self.read_raw(info.name, 0, info.nbytes)
+        stored = stored_type(info.dtype)
+        values = np.frombuffer(self.read_raw(info, 0, info.nbytes), stored)
+        values = values.reshape(info.shape)
         if info.dtype == "BOOL":
-            truths: NDArray[np.bool_] = np.frombuffer(raw, np.uint8) != 0
-            return truths.reshape(info.shape)
+            return values.astype(np.bool_)
         if info.dtype == "BF16":
-            values = np.empty(info.shape, np.float32)
-            to_float32(np.frombuffer(raw, "<" + STORED["BF16"]).reshape(info.shape), values)
-            return values
-        stored = np.dtype(f"<{info.dtype[0].lower()}{int(info.dtype[1:]) // 8}")
-        numbers: NDArray[Any] = np.frombuffer(raw, stored).astype(stored.newbyteorder("="))
-        return numbers.reshape(info.shape)
+            widened = np.empty(info.shape, np.float32)
+            to_float32(values, widened)
+            return widened
+        return values.astype(stored.newbyteorder("="))
 
 
 class NpySource(Source):
@@ -231,8 +226,8 @@ class NpySource(Source):
         return NpyTable(self._file, self._header, info.name)
 
     def _read_tensor(self, info: TensorInfo) -> NDArray[Any]:
-        stored = self._header.stored
-        values = np.frombuffer(self.read_raw(info.name, 0, info.nbytes), stored)
+        stored = stored_type(info.dtype, self._header.order)
+        values = np.frombuffer(self.read_raw(info, 0, info.nbytes), stored)
         shaped = values.reshape(info.shape, order="F" if self._header.fortran else "C")
         return shaped.astype(stored.newbyteorder("="), order="C")
 
@@ -247,8 +242,15 @@ def why_no_table(info: TensorInfo) -> str:
     if info.dtype not in FLOATS:
         if not info.readable:
             return f"has dtype {info.dtype}, which cannot be read"
-        return f"has integers ({info.dtype}); cast it to float first"
+        return f"has integers ({info.dtype})"
     return f"has {len(info.shape)} dimension{'s' * (len(info.shape) != 1)}"
+
+
+def refusal(info: TensorInfo) -> str:
+    """Say why a tensor is no candidate and what to do, as a phrase that follows its name."""
+    if info.readable and info.dtype not in FLOATS:
+        return f"{why_no_table(info)}; cast it to float first"
+    return f"{why_no_table(info)}; a table is 2-D, of floats"
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:

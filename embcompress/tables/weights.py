@@ -8,14 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.tables.file import SourceFile
+from embcompress.tables.header import BITS, FLOATS
 
-STORED = {"F16": "f2", "BF16": "u2", "F32": "f4", "F64": "f8"}
-"""The numpy type that holds each dtype's bits, without byte order."""
-
-ITEM_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
+ITEM_BYTES = {dtype: BITS[dtype] // 8 for dtype in FLOATS}
+"""Bytes of a weight of each dtype that a table may have."""
 
 CHUNK_BYTES = 1 << 18
 """Bytes converted at a time: small enough to stay in the processor's cache."""
+
+
+def stored_type(dtype: str, order: str = "<") -> np.dtype[Any]:
+    """Give the numpy type that holds a dtype's values as they are stored.
+
+    Args:
+        dtype: One of the floats and integers; bfloat16 is held as uint16, truth values as uint8.
+        order: Byte order, "<" or ">".
+    """
+    letter = {"BF16": "u", "BOOL": "u"}.get(dtype, dtype[0].lower())
+    return np.dtype(f"{order}{letter}{BITS[dtype] // 8}")
 
 
 def to_float32(stored: NDArray[Any], out: NDArray[np.float32]) -> None:
@@ -41,14 +51,14 @@ def read_weights(
     Args:
         file: The file.
         offset: The first weight's first byte, counted from the start of the file.
-        dtype: A key of ``STORED``.
+        dtype: "F16", "BF16", "F32" or "F64".
         out: float32 [weights], contiguous, in the machine's byte order.
         order: The file's byte order, "<" or ">".
 
     Raises:
         IOFailure: The file ends early or cannot be read.
     """
-    stored = np.dtype(order + STORED[dtype])
+    stored = stored_type(dtype, order)
     if stored == np.dtype(np.float32):
         file.read_into(out.data, offset)
         return

@@ -21,7 +21,7 @@ from .making import entry, npy, npy_header, read_everything, safetensors
 
 def refuse(path, words, error=BadInput):
     """Check that reading a file is refused in time and memory, and what the message says."""
-    begin = time.monotonic()
+    begin = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(EmbcompressError) as caught:
@@ -29,7 +29,7 @@ def refuse(path, words, error=BadInput):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
     assert peak < 50e6
     message = str(caught.value)
     assert type(caught.value) is error, message
@@ -56,7 +56,7 @@ def test_unknown_dtype_is_kept_and_refused_when_selected(tmp_path):  # 13
     path.write_bytes(safetensors(tensors, b"abcdefghi"))
     with open_source(path) as source:
         assert not source.tensors["emb"].readable
-        assert source.read_raw("new", 1, 3) == b"hi"
+        assert source.read_raw(source.tensors["new"], 1, 3) == b"hi"
         for name in tensors:
             with pytest.raises(BadInput, match="cannot be read"):
                 source.read_tensor(name)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
@@ -69,6 +69,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tables")
 
 
+@settings(deadline=None)
 @given(ARRAYS, st.sampled_from(FLOATS), st.sampled_from("<>"), st.sampled_from("CF"))
 def test_npy(folder, sizes, dtype, byte_order, order):  # 26, 27, 48
     path = folder / "emb.npy"
@@ -84,6 +85,7 @@ def test_npy(folder, sizes, dtype, byte_order, order):  # 26, 27, 48
         np.testing.assert_array_equal(whole, np.load(path))
 
 
+@settings(deadline=None)
 @given(ARRAYS, st.sampled_from([*FLOATS, BFLOAT16]))
 def test_safetensors(folder, sizes, dtype):  # 48
     path = folder / "emb.safetensors"
@@ -96,12 +98,13 @@ def test_safetensors(folder, sizes, dtype):  # 48
         name = {"bfloat16": "BF16"}.get(dtype.name, f"F{8 * dtype.itemsize}")
         assert table.dtype == name
         assert Candidate("after", array.shape, name, array.nbytes) in source.tables
-        assert source.read_raw("after", 0, array.nbytes) == array.tobytes()
+        assert source.read_raw(source.tensors["after"], 0, array.nbytes) == array.tobytes()
         np.testing.assert_array_equal(
             source.read_tensor("user_emb"), array.astype(source.read_tensor("user_emb").dtype)
         )
 
 
+@settings(deadline=None)
 @given(
     ARRAYS, st.sampled_from([*FLOATS, BFLOAT16, np.dtype(">f4")]), st.booleans(), st.integers(-2, 3)
 )
@@ -239,6 +242,7 @@ def test_headers_of_other_writers(tmp_path, version, header):
     np.testing.assert_array_equal(read_table(path), data.reshape(2, 3))
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.integers(0, 2**40), st.integers(0, 5000)), st.sampled_from(["F16", "F32", "F64"])
 )
@@ -282,14 +286,14 @@ def test_side_tensors(tmp_path):
 def test_unknown_tensor_and_range(tmp_path):
     save_file({"emb": np.ones((2, 3), np.float32), "bias": np.ones(3)}, tmp_path / "a.safetensors")
     with open_source(tmp_path / "a.safetensors") as source:
-        for read in (source.table, source.read_tensor, lambda name: source.read_raw(name, 0, 1)):
+        for read in (source.table, source.read_tensor):
             with pytest.raises(BadInput, match="has no tensor 'x'"):
                 read("x")
         with pytest.raises(BadInput, match="'bias' has 1 dimension;"):
             source.table("bias")
         for start, stop in ((-1, 2), (3, 2), (0, 25)):
             with pytest.raises(IndexError):
-                source.read_raw("emb", start, stop)
+                source.read_raw(source.tensors["emb"], start, stop)
 
 
 def test_read_table(tmp_path):
@@ -375,10 +379,16 @@ def test_short_reads_and_errors(tmp_path, monkeypatch):
             table.read(0, 50)
 
 
+def next_descriptor():
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
+
+
 def test_closed_source_refuses_to_read(tmp_path):
     path = tmp_path / "emb.npy"
     np.save(path, np.ones((2, 3), np.float32))
-    before = len(os.listdir("/proc/self/fd"))
+    before = next_descriptor()
     with open_source(path) as source:
         table = source.table("emb")
     source.close()
@@ -387,7 +397,7 @@ def test_closed_source_refuses_to_read(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(BadInput):
         open_source(path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert next_descriptor() == before
 
 
 def test_names_of_npy_files(tmp_path):

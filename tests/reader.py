@@ -1,0 +1,158 @@
+"""A reader written from docs/format.md with numpy alone; it imports nothing of embcompress."""
+
+import json
+import struct
+
+import numpy as np
+
+DTYPES = {"U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "I64": "<i8"}
+DTYPES |= {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+NUMBERS = {"fp16": "<f2", "fp32": "<f4", "bf16": "<u2", "int16": "<i2"}
+
+
+def read(path):
+    """All tables of an artifact: name -> float32 [N, D]."""
+    data = open(path, "rb").read()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    document = json.loads(header.pop("__metadata__")["embcompress"])
+    assert document["format"] == 1
+    tensors = {}
+    for name, info in header.items():
+        begin, end = (8 + length + x for x in info["data_offsets"])
+        if info["dtype"] in DTYPES:
+            raw = np.frombuffer(data[begin:end], DTYPES[info["dtype"]])
+            tensors[name] = raw.reshape(info["shape"])
+    return {name: table(name, t, tensors) for name, t in document["tables"].items()}
+
+
+def table(name, entry, tensors):
+    n, d = entry["shape"]
+    prefix = f"{name}::map."
+    maps = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    segments, positions = locate(entry["map"], n, maps)
+    out = np.empty((n, d), np.float32)
+    for i, segment in enumerate(entry["segments"]):
+        tensor = f"{name}::{i}::rows" if i else f"{name}::rows"
+        records = tensors.get(tensor, np.empty((segment["rows"], 0), np.uint8))
+        shared = {part: tensors[t] for part, t in segment["shared"].items()}
+        rows, _ = decode(segment, d, records, shared)
+        mine = segments == i
+        out[mine] = rows[positions[mine]]
+    return out
+
+
+def locate(entry, rows, arrays):
+    ids = np.arange(rows)
+    if entry["kind"] == "whole":
+        return np.full(rows, entry["segment"]), ids
+    if entry["kind"] == "ranges":
+        stops = arrays["stops"]
+        index = np.searchsorted(stops, ids, side="right")
+        starts = np.concatenate(([0], stops))
+        return index + entry["first"], ids - starts[index]
+    planes = arrays["planes"]
+    labels = np.zeros(rows, int)
+    for p, plane in enumerate(planes):
+        bits = np.unpackbits(plane.view(np.uint8), bitorder="little")[:rows]
+        labels += bits.astype(int) << p
+    segments, positions = np.empty(rows, int), np.empty(rows, int)
+    for label, (count, inner) in enumerate(entry["labels"]):
+        mine = labels == label
+        assert mine.sum() == count
+        nested = {k[2:]: v for k, v in arrays.items() if k.startswith(f"{label}.")}
+        segments[mine], positions[mine] = locate(inner, count, nested)
+    return segments, positions
+
+
+def unpack(raw, d, b):
+    h = -(-d * b // 8)
+    j = np.arange(d)
+    if b in (1, 2, 4, 8):
+        return raw[:, j % h] >> (j // h * b).astype(np.uint8) & (2**b - 1)
+    bits = np.unpackbits(raw, axis=1, bitorder="little")[:, : d * b].reshape(len(raw), d, b)
+    return (bits << np.arange(b, dtype=np.uint8)).sum(axis=2, dtype=np.uint8)
+
+
+class Fields:
+    """Takes fields off the front of records, in order."""
+
+    def __init__(self, records):
+        self.left = records
+
+    def take(self, dtype, count):
+        size = np.dtype(dtype).itemsize * count
+        raw, self.left = self.left[:, :size], self.left[:, size:]
+        return np.ascontiguousarray(raw).view(dtype).reshape(len(raw), count)
+
+
+def decode(segment, d, records, shared):
+    """Rows of a segment, and what is left of its records."""
+    config, fields = segment["config"], Fields(records)
+    assert segment["version"] == 1
+    rows = CODECS[segment["codec"]](config, d, fields, shared)
+    return rows, fields.left
+
+
+def uniform(config, d, fields, shared):
+    b, g, number = config["bits"], config["group"], NUMBERS[config["numbers"]]
+    groups = -(-d // g)
+    q = unpack(fields.take("u1", -(-d * b // 8)), d, b).astype(np.float32)
+    scale = fields.take(number, groups).astype(np.float32)
+    bias = fields.take(number, groups).astype(np.float32)
+    group = np.arange(d) // g
+    return q * scale[:, group] + bias[:, group]
+
+
+def scalar_codebook(config, d, fields, shared):
+    b, m, number = config["bits"], config["books"], NUMBERS[config["numbers"]]
+    q = unpack(fields.take("u1", -(-d * b // 8)), d, b)
+    if m == 0:
+        books = fields.take(number, 2**b).astype(np.float32)
+        return np.take_along_axis(books, q.astype(int), axis=1)
+    books = shared["codebook"].astype(np.float32)
+    group = np.zeros(len(q), int)
+    if m > 1:
+        group = fields.take("u1" if m <= 256 else "<u2", 1)[:, 0].astype(int)
+    return books[group[:, None], q]
+
+
+def binary(config, d, fields, shared):
+    signs = unpack(fields.take("u1", -(-d // 8)), d, 1).astype(bool)
+    kind = config["scale"]
+    if kind in ("row16", "row32"):
+        alpha = fields.take("<f2" if kind == "row16" else "<f4", 1).astype(np.float32)
+    else:
+        alpha = np.float32(1) if kind == "none" else shared["scales"]
+    return np.where(signs, alpha, np.float32(0) - alpha)
+
+
+def dense(config, d, fields, shared):
+    kind = config["numbers"]
+    values = fields.take(NUMBERS[kind], d)
+    if kind == "bf16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    if kind == "int16":
+        return values.astype(np.float32) * fields.take("<f4", 1)
+    return values.astype(np.float32)
+
+
+def projected(config, d, fields, shared):
+    k = config["coordinates"]
+    inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
+    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared)
+    if not k:
+        return shared["offset"] + c
+    out = np.tile(shared["offset"], (len(c), 1))
+    for i in range(k):
+        out = out + c[:, i : i + 1] * shared["basis"][i]
+    return out
+
+
+CODECS = {
+    "uniform": uniform,
+    "scalar-codebook": scalar_codebook,
+    "binary": binary,
+    "dense": dense,
+    "projected": projected,
+}

@@ -1,0 +1,42 @@
+"""Methods with each option moved from its default in turn, made from the declarations."""
+
+from __future__ import annotations
+
+from embcompress.methods import registry
+from embcompress.options import declared
+
+_TEXT = {"then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row")}
+
+
+def values(option):
+    """Values of an option that are worth a test."""
+    if option.choices:
+        return option.choices
+    if option.kind is bool:
+        return (True,)
+    if option.kind is str:
+        return _TEXT[option.name]
+    low, high = option.option.min, option.option.max
+    middle = [low] if high is None else [low, (low + high) / 2, high]
+    small = [v for v in (*middle, (low or 0) + 2) if v is not None and v < 300]
+    return sorted({option.kind(v) for v in small})
+
+
+def variants():
+    """(id, method) of every method: as it comes, and with one option at another value."""
+    for name, cls in registry().items():
+        yield name, cls()
+        for option in declared(cls).values():
+            for value in values(option):
+                if value != option.default:
+                    yield f"{name}-{option.name}-{value}".replace(" ", "_"), cls(
+                        **{option.name: value}
+                    )
+
+
+def groupings():
+    """(id, settings as keywords) of every way to group rows."""
+    yield "whole", {}
+    yield "hot", {"keep_hot": 0.1}
+    yield "hot-int8-fields", {"keep_hot": 0.07, "hot_as": "int8", "per_field": True}
+    yield "fields", {"per_field": True}
