@@ -48,9 +48,19 @@ class Binary(Codec):
         return cls(dim, scale, scales)  # type: ignore[arg-type]
 
     def decode(self, parts: Parts, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-        from embcompress.kernels.signs import decode_signs
+        from embcompress.kernels.signs import (
+            decode_signs,
+            decode_signs_by_column,
+            decode_signs_by_row,
+        )
 
-        decode_signs(parts.records, parts.at, self.scale, self.scales, rows, out)
+        if self.scale in ("row16", "row32"):
+            decode_signs_by_row(parts.records, parts.at, self.scale == "row16", rows, out)
+        elif self.scales is None or self.scale == "table":
+            scale = 1.0 if self.scales is None else float(self.scales[0])
+            decode_signs(parts.records, parts.at, scale, rows, out)
+        else:
+            decode_signs_by_column(parts.records, parts.at, self.scales, rows, out)
 
     def check(self, parts: Parts, start: int, stop: int) -> None:
         if self.scale in ("row16", "row32"):

@@ -12,6 +12,7 @@ from embcompress.codecs.base import Codec, Field, Layout, Parts, check_finite
 from embcompress.codecs.hostile import Config, Json, Shared
 
 Number = Literal["fp32", "fp16", "bf16", "int16"]
+_KERNELS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int16": "int16"}
 _STORED = {"fp32": "<f4", "fp16": "<f2", "bf16": "<u2", "int16": "<i2"}
 
 
@@ -42,7 +43,7 @@ class Dense(Codec):
     def decode(self, parts: Parts, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         from embcompress.kernels.dense import decode_dense
 
-        decode_dense(parts.records, parts.at, self.dtype, rows, out)
+        decode_dense(parts.records, parts.at, _KERNELS[self.dtype], rows, out)
 
     def check(self, parts: Parts, start: int, stop: int) -> None:
         layout = self.layout()

@@ -68,13 +68,14 @@ class ScalarCodebook(Codec):
         return cls(dim, bits, half, books)
 
     def decode(self, parts: Parts, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-        from embcompress.kernels.codebook import decode_own_books, decode_shared_books
+        from embcompress.kernels.codebook import decode_book, decode_shared_book
 
+        records, at = parts.records, parts.at
         if self.books is None:
-            decode_own_books(parts.records, parts.at, self.bits, self.half, rows, out)
+            decode_book(records, at, self.bits, 2**self.bits, self.half, rows, out)
         else:
             width = np.dtype(self._group_dtype).itemsize if self._group_dtype else 0
-            decode_shared_books(parts.records, parts.at, self.bits, self.books, width, rows, out)
+            decode_shared_book(records, at, self.bits, self.books, width, rows, out)
 
     def check(self, parts: Parts, start: int, stop: int) -> None:
         if self.books is None:

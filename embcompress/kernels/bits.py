@@ -47,24 +47,6 @@ def code_at_string(array: Any, start: int, h: int, bits: int, j: int) -> int:
     return int((pair >> (j * bits & 7)) & ((1 << bits) - 1))
 
 
-@inlined
-def unpack_string_row(
-    packed: NDArray[np.uint8], start: int, d: int, bits: int, codes: NDArray[np.uint8]
-) -> None:
-    """Unpack the bit string from byte ``start`` into ``codes`` uint8 [d rounded up to 16]."""
-    source = start
-    if start + (d + LANES - 1) // LANES * 2 * bits - bits + 8 <= packed.size:
-        for j in range(0, d, LANES):
-            low = uint64_at(packed, source)
-            high = uint64_at(packed, source + bits)
-            store_codes(codes, j, string(low, high, bits))
-            source += 2 * bits
-    else:
-        h = (d * bits + 7) // 8
-        for j in range(d):
-            codes[j] = code_at_string(packed, start, h, bits, j)
-
-
 @kernel(f"void({BYTES_2D}, int64, {BYTES_OUT})")
 def pack_parts(codes: NDArray[np.uint8], bits: int, out: NDArray[np.uint8]) -> None:
     """`pack_codes` at 1, 2, 4 or 8 bits: codes uint8 [b, D] into the caller's uint8 [b, h]."""

@@ -11,10 +11,12 @@ code of k or more decodes to 0, and a group past the last one to the last one.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.kernels.bits import code_at_string
+from embcompress.kernels.bits import by_parts, code_at_string
 from embcompress.kernels.halves import from_half
 from embcompress.kernels.jit import inlined, kernel
 from embcompress.kernels.lanes import LANES, store
@@ -83,7 +85,8 @@ def _look_up(
 
 
 @kernel(
-    f"void({BYTES_2D}, int64, int64, boolean, int64, boolean, {FLOAT32_OUT}, {INT64_1D}, {FLOAT32_OUT})"
+    f"void({BYTES_2D}, int64, int64, boolean, int64, boolean, {FLOAT32_OUT}, {INT64_1D}, "
+    f"{FLOAT32_OUT})"
 )
 def decode_own_books(
     records: NDArray[np.uint8],
@@ -96,7 +99,7 @@ def decode_own_books(
     rows: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """`decode_book`; ``parts`` is whether codes are packed by parts."""
+    """`decode_book`; ``parts``: codes are packed by parts; ``book``: scratch, zero, [1, 2**bits]."""
     count, d = out.shape
     size = np.int64(records.shape[1])
     h = (d * bits + 7) // 8
@@ -138,9 +141,64 @@ def decode_shared_books(
         if i + ahead < count:
             prefetch_span(records, rows[i + ahead] * size + at, span)
         start = rows[i] * size + at
-        group = np.int64(0)
+        group: Any = np.int64(0)
         if index_bytes == 1:
             group = np.int64(uint8_at(records, start + h))
         elif index_bytes == 2:
             group = np.int64(uint16_at(records, start + h))
-        _look_up(records, start, bits, parts, books, min(group, len(books) - 1), out, i)
+        group = min(group, np.int64(books.shape[0] - 1))
+        _look_up(records, start, bits, parts, books, group, out, i)
+
+
+def decode_book(
+    records: NDArray[np.uint8],
+    at: int,
+    bits: int,
+    k: int,
+    half: bool,
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Decode record ``rows[i]`` into ``out[i]`` by the codebook in the record itself.
+
+    Args:
+        records: uint8 [n, R], C-contiguous, may be read-only.
+        at: byte offset in a record of the first code.
+        bits: bits per code, 1 to 8.
+        k: numbers in a codebook.
+        half: whether they are fp16, else fp32.
+        rows: int64 [b], positions within 0 to n - 1, checked by the caller.
+        out: float32 [b, D], C-contiguous, the caller's, written.
+    """
+    if out.size:
+        book = np.zeros((1, max(k, 1 << bits)), np.float32)
+        decode_own_books(records, at, bits, by_parts(bits), k, half, book, rows, out)
+
+
+def decode_shared_book(
+    records: NDArray[np.uint8],
+    at: int,
+    bits: int,
+    books: NDArray[np.float32],
+    index_bytes: int,
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Decode record ``rows[i]`` into ``out[i]`` by one of the codebooks that all rows share.
+
+    Args:
+        records: uint8 [n, R], C-contiguous, may be read-only.
+        at: byte offset in a record of the first code.
+        bits: bits per code, 1 to 8.
+        books: float32 [g, 2**bits], g at least 1, C-contiguous, may be read-only.
+        index_bytes: bytes of the record's book number, 0 (always book 0), 1 or 2.
+        rows: int64 [b], positions within 0 to n - 1, checked by the caller.
+        out: float32 [b, D], C-contiguous, the caller's, written.
+
+    Raises:
+        ValueError: ``books`` has another shape.
+    """
+    if books.shape[0] < 1 or books.shape[1] != 1 << bits:
+        raise ValueError(f"books must be [g, {1 << bits}], not {list(books.shape)}")
+    if out.size:
+        decode_shared_books(records, at, bits, by_parts(bits), books, index_bytes, rows, out)

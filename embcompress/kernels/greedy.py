@@ -1,8 +1,6 @@
-"""Guan et al.'s greedy search for a row's range, sixteen rows side by side."""
+"""Guan et al.'s greedy search for a row's range, and the plain range without a search."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from embcompress.kernels.jit import inlined, kernel
 from embcompress.kernels.lanes import (
@@ -12,30 +10,26 @@ from embcompress.kernels.lanes import (
     equal,
     load,
     lower,
-    magnitude,
     select,
     splat,
     sqrt,
     store,
-    store_codes,
     to_half,
-    transpose,
-    upper,
 )
 from embcompress.kernels.ranges import (
     Codes,
     Float32,
-    inverse,
+    gather,
     nearest,
     stored_bias,
     stored_scale,
-    zoom,
+    write_codes,
 )
 
 
 @inlined
-def steps(low: Lanes, high: Lanes, top: Lanes, half: bool) -> tuple[Lanes, Lanes, Lanes]:
-    """Bias, scale and steps per unit that the search judges the range [low, high] by."""
+def trial(low: Lanes, high: Lanes, top: Lanes, half: bool) -> tuple[Lanes, Lanes, Lanes]:
+    """Bias, scale and steps per unit by which torch judges the range from low to high."""
     zero, one = splat(0.0), splat(1.0)
     bias = low
     if half:
@@ -49,14 +43,14 @@ def steps(low: Lanes, high: Lanes, top: Lanes, half: bool) -> tuple[Lanes, Lanes
 
 
 @kernel(
-    "void(Array(float32, 2, 'C', readonly=True), float32, int64, float32, boolean,"
-    " float32[::1], uint8[::1], float32[::1], float32[::1], uint8[:,::1])"
+    "void(Array(float32, 2, 'C', readonly=True), float32, int64, int64, boolean, float32[::1],"
+    " uint8[::1], float32[::1], float32[::1], uint8[:,::1])"
 )
 def greedy_rows(
     rows: Float32,
     top: float,
     bins: int,
-    least: float,
+    least: int,
     half: bool,
     scratch: Float32,
     spare: Codes,
@@ -64,61 +58,61 @@ def greedy_rows(
     bias: Float32,
     codes: Codes,
 ) -> None:
-    width = rows.shape[1]
-    size = width * LANES
-    last = width - LANES if width > LANES else 0
+    """Shrink each row's range a bin at a time, and keep the best local optimum passed.
+
+    Where a row has fewer than 16 columns, its neighbours in memory are read and codes written up
+    to 16 places from its start: the caller has that much memory behind the last row.
+
+    Args:
+        rows: float32 [b, d], finite; b is a multiple of 16, d at least 1.
+        top: the largest code, 2^bits - 1.
+        bins: steps in which the range from minimum to maximum is cut; 0 keeps that range.
+        least: how many of them a range must keep.
+        half: whether scale and bias are rounded to fp16.
+        scratch: float32 [16 * max(d, 16)], overwritten.
+        spare: uint8 [16 * max(d, 16)], overwritten.
+        scale: float32 [b], written.
+        bias: float32 [b], written.
+        codes: uint8 [b, d], written.
+    """
+    size = rows.shape[1] * LANES
     tops = splat(top)
     for start in range(0, rows.shape[0], LANES):
-        for first in range(0, width, LANES):
-            j = first if first < last else last
-            transpose(rows, start * width + j, width, scratch, j * LANES, LANES)
-        low = high = load(scratch, 0)
-        for j in range(LANES, size, LANES):
-            values = load(scratch, j)
-            low, high = lower(values, low), upper(values, high)
-        factor = zoom(upper(magnitude(low), magnitude(high)), half)
-        if any_lane(splat(0.0) < magnitude(factor - splat(1.0))):
-            for j in range(0, size, LANES):
-                store(scratch, j, load(scratch, j) * factor)
-        low, high = low * factor, high * factor
-        step = (high - low) / splat(np.float32(bins))
-        kept = splat(least) * step
+        low, high, factor = gather(rows, start, half, scratch)
+        step = (high - low) / splat(bins)
+        margin = splat(least) * step
         best_low, best_high = low, high
-        now = best = low
-        up, down = low, high
-        for look in range(2 * bins):  # a step too small to move an end would go on for ever
-            a_bias, a_scale, a_steps = steps(up, high, tops, half)
-            b_bias, b_scale, b_steps = steps(low, down, tops, half)
-            with_up = with_down = splat(0.0)
+        best = loss = low
+        raised, lowered = low, high
+        # A step too small to move an end would go on for ever, as it does in torch; rounding can
+        # ask for half as many steps again as there are bins, not for more.
+        for look in range(2 * bins):
+            a_bias, a_scale, a_steps = trial(raised, high, tops, half)
+            b_bias, b_scale, b_steps = trial(low, lowered, tops, half)
+            a_loss = b_loss = splat(0.0)
             for j in range(0, size, LANES):
                 values = load(scratch, j)
                 rest = values - (nearest(values, a_bias, a_steps, tops) * a_scale + a_bias)
-                with_up = with_up + rest * rest
+                a_loss = a_loss + rest * rest
                 rest = values - (nearest(values, b_bias, b_steps, tops) * b_scale + b_bias)
-                with_down = with_down + rest * rest
-            with_up, with_down = sqrt(with_up), sqrt(with_down)
-            if look == 0:
-                best = with_up
+                b_loss = b_loss + rest * rest
+            a_loss, b_loss = sqrt(a_loss), sqrt(b_loss)
+            if look == 0:  # both ranges are the full one
+                best = a_loss
             else:
-                bound = lower(lower(with_up, with_down), best)
-                better = (low + kept < high) & (now < bound)
-                best = select(better, now, best)
+                better = (low + margin < high) & (loss < lower(lower(a_loss, b_loss), best))
+                best = select(better, loss, best)
                 best_low = select(better, low, best_low)
                 best_high = select(better, high, best_high)
-            raised = with_up < with_down
-            now = select(raised, with_up, with_down)
-            low, high = select(raised, up, low), select(raised, high, down)
-            if not any_lane(low + kept < high):
+            ahead = a_loss < b_loss
+            loss = select(ahead, a_loss, b_loss)
+            low, high = select(ahead, raised, low), select(ahead, high, lowered)
+            if not any_lane(low + margin < high):
                 break
-            up, down = low + step, high - step
+            raised, lowered = low + step, high - step
         biases = stored_bias(best_low, factor, half)
         low = biases * factor
         scales = stored_scale((best_high - low) / tops, biases, tops, factor, half)
-        per_step = inverse(scales * factor)
-        for j in range(0, size, LANES):
-            store_codes(spare, j, nearest(load(scratch, j), low, per_step, tops))
-        for first in range(0, width, LANES):
-            j = first if first < last else last
-            transpose(spare, j * LANES, LANES, codes, start * width + j, width)
+        write_codes(scratch, spare, start, low, scales * factor, tops, codes)
         store(bias, start, biases)
         store(scale, start, scales)

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, lower_builtin, register_model, type_callable
+
+Float32 = NDArray[np.float32]
 
 LANES = 16
 _INT32 = ir.VectorType(ir.IntType(32), LANES)
@@ -53,8 +55,8 @@ class _Vector(types.Type):
         super().__init__(name=f"Lanes({element})")
 
 
-@register_model(_Vector)  # type: ignore[untyped-decorator]
-class _VectorModel(models.PrimitiveModel):
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: _Vector) -> None:
         super().__init__(manager, kind, ir.VectorType(_ELEMENTS[kind.element], LANES))
 
@@ -154,7 +156,7 @@ def _transpose(
             for number in range(LANES)
         ]
         half = LANES // 2
-        low = [lane for pair in zip(range(half), range(LANES, LANES + half)) for lane in pair]
+        low = [lane for i in range(half) for lane in (i, LANES + i)]
         orders = [ir.Constant(_INT32, low), ir.Constant(_INT32, [lane + half for lane in low])]
         for _ in range(4):  # each round interleaves row i with row i + 8
             rows = [
@@ -189,22 +191,6 @@ def _extreme(sign: str) -> Callable[[Any, Any, Any], Any]:
             return builder.select(builder.fcmp_ordered(sign, a, b), a, b)
 
         return _operation(left, (left, left), emit)
-
-    return typed
-
-
-def _across(sign: str) -> Callable[[Any, Any], Any]:
-    def typed(context: Any, value: Any) -> Any:
-        def emit(builder: Any, lanes: Any) -> Any:
-            width = LANES
-            while width > 1:
-                width //= 2
-                order = [(lane + width) % LANES for lane in range(LANES)]
-                moved = builder.shuffle_vector(lanes, lanes, ir.Constant(_INT32, order))
-                lanes = builder.select(builder.fcmp_ordered(sign, lanes, moved), lanes, moved)
-            return builder.extract_element(lanes, ir.Constant(ir.IntType(32), 0))
-
-        return _operation(types.float32, (_SINGLE,), emit)
 
     return typed
 
@@ -262,9 +248,6 @@ def _to_half(context: Any, value: Any) -> Any:
     return _operation(_SINGLE, (_SINGLE,), emit)
 
 
-FloatArray = npt.NDArray[np.float32]
-
-
 def _compiled(function: Callable[..., Any]) -> Any:
     return intrinsic(function)
 
@@ -272,14 +255,14 @@ def _compiled(function: Callable[..., Any]) -> Any:
 #: Sixteen copies of a number.
 splat: Callable[[float], Lanes] = _compiled(_splat)
 #: Sixteen neighbours of a C-contiguous float32 array, from a flat index on. Nothing checks bounds.
-load: Callable[[FloatArray, int], Lanes] = _compiled(_load)
+load: Callable[[Float32, int], Lanes] = _compiled(_load)
 #: Write sixteen neighbours of a C-contiguous float32 array, from a flat index on.
-store: Callable[[FloatArray, int, Lanes], None] = _compiled(_store)
+store: Callable[[Float32, int, Lanes], None] = _compiled(_store)
 #: Write sixteen whole numbers of 0 to 255 into a C-contiguous uint8 array, from a flat index on.
-store_codes: Callable[[npt.NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)
-#: Transpose sixteen by sixteen elements: transpose(source, at, stride, target, to, step) reads row k at
-#: the flat index at + k * stride of one array, and writes column k at to + k * step of the other.
-transpose: Callable[[npt.NDArray[Any], int, int, npt.NDArray[Any], int, int], None] = _compiled(_transpose)
+store_codes: Callable[[NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)
+#: Transpose sixteen by sixteen elements: transpose(source, at, stride, target, to, step) reads row
+#: k at the flat index at + k * stride, and writes column k at to + k * step, in this order.
+transpose: Callable[[NDArray[Any], int, int, NDArray[Any], int, int], None] = _compiled(_transpose)
 #: Nearest whole numbers, ties to even.
 rint: Callable[[Lanes], Lanes] = _compiled(_unary("rint"))
 sqrt: Callable[[Lanes], Lanes] = _compiled(_unary("sqrt"))
@@ -287,9 +270,6 @@ magnitude: Callable[[Lanes], Lanes] = _compiled(_unary("fabs"))
 #: The smaller, the larger of two; the second one where either is NaN.
 lower: Callable[[Lanes, Lanes], Lanes] = _compiled(_extreme("<"))
 upper: Callable[[Lanes, Lanes], Lanes] = _compiled(_extreme(">"))
-#: The smallest, the largest of the sixteen, as one number.
-lowest: Callable[[Lanes], np.float32] = _compiled(_across("<"))
-highest: Callable[[Lanes], np.float32] = _compiled(_across(">"))
 equal: Callable[[Lanes, Lanes], Mask] = _compiled(_equal)
 #: The second argument where the mask holds, else the third.
 select: Callable[[Mask, Lanes, Lanes], Lanes] = _compiled(_select)

@@ -94,6 +94,14 @@ def _pick(typing: Any, table: Any, first: Any, codes: Any) -> Any:
     return _SINGLE(table, types.int64, _SINGLE), generate
 
 
+def _choose(typing: Any, codes: Any, one: Any, zero: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        codes, one, zero = arguments
+        return builder.select(builder.fcmp_ordered("!=", codes, codes.type(None)), one, zero)
+
+    return _SINGLE(_SINGLE, _SINGLE, _SINGLE), generate
+
+
 #: ``bytes_at(array, offset)``: the 16 bytes from an offset on. Nothing checks bounds.
 bytes_at: Callable[[Any, int], Bytes] = reader(_BYTES, _BytesType.vector)
 #: ``part(packed, shift, mask)``: ``(packed >> shift) & mask`` in each lane.
@@ -102,3 +110,5 @@ part: Callable[[Bytes, int, int], Lanes] = intrinsic(_part)
 string: Callable[[np.uint64, np.uint64, int], Lanes] = intrinsic(_string)
 #: ``pick(table, first, codes)``: in each lane ``table[first + code]``, ``table`` float32 and flat.
 pick: Callable[[NDArray[np.float32], int, Lanes], Lanes] = intrinsic(_pick)
+#: ``choose(codes, one, zero)``: the lane of ``one`` where the code is not 0, else of ``zero``.
+choose: Callable[[Lanes, Lanes, Lanes], Lanes] = intrinsic(_choose)

@@ -71,13 +71,17 @@ def method_json(asked: Method, resolved: Sequence[Method]) -> dict[str, Any]:
 
 
 def fit_tables(
-    tables: Mapping[str, Grouped], methods: Mapping[str, list[Method]], context: RunContext
+    tables: Mapping[str, Grouped],
+    asked: Mapping[str, Method],
+    methods: Mapping[str, list[Method]],
+    context: RunContext,
 ) -> dict[str, Fitted]:
     """Survey, plan and fit all tables.
 
     Args:
         tables: By name.
-        methods: The asked method of every segment, the table's own method last.
+        asked: The method of every table.
+        methods: The method of every segment: the table's, or that of hot rows.
         context: The run.
 
     Raises:
@@ -100,7 +104,7 @@ def fit_tables(
             Segment(s.count, e.codec) for s, e in zip(table.segments, encoders, strict=True)
         )
         source = table.reader.table
-        described = method_json(methods[name][-1], resolved)
+        described = method_json(asked[name], resolved)
         form = Form(name, source.shape, source.dtype, table.rowmap, segments, described)
         fitted[name] = Fitted(table, encoders, form)
     return fitted

@@ -59,7 +59,7 @@ def compress(
     context = RunContext(settings.seed, threads, 2**62, Progress())
     grouped = group_table(table, method, weights, fields, settings)
     methods = segment_methods(grouped, method, settings)
-    fitted = fit_tables({name: grouped}, {name: methods}, context)[name]
+    fitted = fit_tables({name: grouped}, {name: method}, {name: methods}, context)[name]
     store = MemoryStore(fitted.form)
     comparison = Comparison(
         *table.shape, frequencies=weights, seed=settings.seed, memory=2**62, full=False

@@ -144,7 +144,7 @@ def prepared(
                 table, asked[name], frequencies.get(name), fields.get(name), settings
             )
             methods[name] = segment_methods(grouped[name], asked[name], settings)
-        yield source, choice, fit_tables(grouped, methods, context), context
+        yield source, choice, fit_tables(grouped, asked, methods, context), context
 
 
 def group_table(
@@ -161,11 +161,10 @@ def group_table(
 
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
-    """The method of every segment: hot rows have their own; the table's method comes last."""
+    """The method of every segment: the table's, or that of hot rows."""
     name, options = _HOT.get(settings.hot_as, _HOT_INT8)
     hot = registry()[name](**options)
-    own = [hot if s.segment == table.hot else method for s in table.segments]
-    return [*own, method]
+    return [hot if s.segment == table.hot else method for s in table.segments]
 
 
 def usable_memory(text: str | None) -> int:

@@ -189,5 +189,7 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None) -> Grouped:
         if reader.frequencies is not None:
             own = np.concatenate([np.empty(0, np.int64), *ids[segment]])
             weights = reader.frequencies[own]
+            if not weights.any():  # rows that are never used weigh the same
+                weights = None
         segments.append(SegmentRows(reader, rowmap, segment, count, present[segment], weights))
     return Grouped(reader, rowmap, segments, hot)

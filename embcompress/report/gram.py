@@ -18,7 +18,7 @@ _STRIPE = 4096
 _FLOPS = 2e11
 _LEAST_SHARE = 2
 _NARROW = 64
-_COPIES = 24  # bytes: the float64 sum, and up to four float32 shares of tiles that wait
+_COPIES = 16  # bytes: the float64 sum, and two float32 shares of tiles
 
 Share = tuple[int, NDArray[np.floating]]
 """Of a tile: how many of its rows count, and the sum of their eᵀe."""

@@ -73,7 +73,7 @@ class Comparison:
             return
         self._cosines = Cosines(rows)
         memory -= self._cosines.nbytes
-        if dim <= MOST_DIM and Gram.nbytes(dim) <= memory // 2:
+        if dim <= MOST_DIM and Gram.nbytes(dim) <= memory * 3 // 5:
             self._gram = Gram(rows, dim, np.random.default_rng([seed, 0]))
             memory -= Gram.nbytes(dim)
         if rows >= 2:

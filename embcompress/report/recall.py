@@ -10,7 +10,8 @@ from embcompress.threads import ordered
 
 _QUERIES = 125
 _BLOCK = 8192
-_NORMALISED = 16_384
+_NORMALISED = 2**19
+"""Weights that one step widens to float64."""
 
 
 def normalise(kept: list[Kept], threads: int) -> None:
@@ -28,10 +29,11 @@ def normalise(kept: list[Kept], threads: int) -> None:
         block[:] = wide
 
     blocks = (
-        rows[start : start + _NORMALISED]
+        rows[start : start + step]
         for some in kept
         for rows in (some.original, some.decoded)
-        for start in range(0, len(rows), _NORMALISED)
+        for step in [max(1, _NORMALISED // rows.shape[1])]
+        for start in range(0, len(rows), step)
     )
     for _ in ordered(one, blocks, threads):
         pass

