@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ NUMBERS = {"fp16": "<f2", "fp32": "<f4", "bf16": "<u2", "int16": "<i2"}
 
 def read(path):
     """All tables of an artifact: name -> float32 [N, D]."""
-    data = open(path, "rb").read()
+    data = Path(path).read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     document = json.loads(header.pop("__metadata__")["embcompress"])

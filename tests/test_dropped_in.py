@@ -22,6 +22,7 @@ from embcompress.progress import Progress
 @pytest.fixture
 def dropped_in():
     """The method in the registry, and out of it again."""
+    registry(), load.registry()
     methods, codecs = list(Method.registered), list(Codec.registered)
     sys.modules.pop("tests.dropped_in", None)
     module = importlib.import_module("tests.dropped_in")
@@ -83,7 +84,8 @@ def test_bytes_do_not_depend_on_threads(dropped_in, source, run, tmp_path):
     files = []
     for threads in (1, 2):
         output = tmp_path / f"{threads}.safetensors"
-        assert run("test-largest", path, "-o", output, "-q", "--threads", threads)[0] == 0
+        code, _, err = run("test-largest", path, "-o", output, "-q", "--threads", threads)
+        assert code == 0, err
         files.append(output.read_bytes())
     assert files[0] == files[1]
 

@@ -18,7 +18,8 @@ def values(option):
         return _TEXT[option.name]
     low, high = option.option.min, option.option.max
     middle = [low] if high is None else [low, (low + high) / 2, high]
-    small = [v for v in (*middle, (low or 0) + 2) if v is not None and v < 300]
+    middle.append((low or 0) + 2)
+    small = [v for v in middle if v < 300 and (high is None or v <= high)]
     return sorted({option.kind(v) for v in small})
 
 

@@ -124,12 +124,14 @@ def place(plan: Plan, ragged: Mapping[str, Extent] | None = None) -> Placed:
     names = plan.ragged()
 
     def tensors(ragged_sizes: Mapping[str, Extent]) -> dict[str, TensorInfo]:
-        sizes = {**fixed, **ragged_sizes}
-        count = sum(checksums.chunks(s[2]) for s in sizes.values()) + 1
-        own = {**fixed, CHECKSUMS: ("U8", (count, checksums.DIGEST), count * checksums.DIGEST)}
-        infos = order_tensors(TensorInfo(n, d, s, 0, b) for n, (d, s, b) in own.items())
+        count = sum(checksums.chunks(s[2]) for s in (*fixed.values(), *ragged_sizes.values())) + 1
+        digests: Extent = ("U8", (count, checksums.DIGEST), count * checksums.DIGEST)
+        # what grows with encoded values comes last, so that the rest can be written in place
+        late = {**ragged_sizes, CHECKSUMS: digests} if ragged_sizes else {}
+        early = fixed if ragged_sizes else {**fixed, CHECKSUMS: digests}
+        infos = order_tensors(TensorInfo(n, d, s, 0, b) for n, (d, s, b) in early.items())
         at = max((info.end for info in infos.values()), default=0)
-        for name, (dtype, shape, size) in ragged_sizes.items():
+        for name, (dtype, shape, size) in late.items():
             infos[name] = TensorInfo(name, dtype, shape, at, at + size)
             at += size
         return infos

@@ -99,7 +99,7 @@ def decode_own_books(
     rows: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """`decode_book`; ``parts``: codes are packed by parts; ``book``: scratch, zero, [1, 2**bits]."""
+    """`decode_book`; ``parts``: packed by parts; ``book``: scratch, zeros [1, 2**bits]."""
     count, d = out.shape
     size = np.int64(records.shape[1])
     h = (d * bits + 7) // 8

@@ -173,18 +173,9 @@ def cut_sorted(
     """
     b, n = points.shape
     k = books.shape[1]
-    mass = real[0]
-    sums = real[1]
-    squares = real[2]
-    partial = real[3]
-    cost = real[4]
-    heads = whole[0]
-    since = whole[1]
-    before = whole[2]
-    nearby = whole[3]
-    low = whole[4]
-    high = whole[5]
-    offset = whole[6]
+    mass, sums, squares, partial, cost = real[0], real[1], real[2], real[3], real[4]
+    heads, since, before, nearby = whole[0], whole[1], whole[2], whole[3]
+    low, high, offset = whole[4], whole[5], whole[6]
     mass[0] = 0.0
     for i in range(n):
         mass[i + 1] = mass[i] + weights[i]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embcompress.kernels.compare import row_errors
 from embcompress.report.cosines import Cosines
 from embcompress.report.gram import MOST_DIM, Gram, Share, Spectrum
 from embcompress.report.limit import decibels_above
 from embcompress.report.model import TableErrors, root_ratio
 from embcompress.report.relations import Relations, Sampled
-from embcompress.report.tally import Tally, row_errors, tally
+from embcompress.report.tally import Tally, tally
 from embcompress.threads import available
 
 
@@ -87,8 +88,8 @@ class Comparison:
 
         Args:
             start: Its first row.
-            original: float32 [b, D].
-            decoded: float32 [b, D].
+            original: float32 [b, D], C-contiguous.
+            decoded: float32 [b, D], C-contiguous.
 
         Raises:
             ValueError: Shapes that do not fit, or rows that came before.

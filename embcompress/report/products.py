@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from embcompress.report.sample import Kept
 from embcompress.threads import ordered
 
-_ROWS = 64
+_BLOCK = 256
 _FLOPS = 5e9
 
 
@@ -48,18 +48,19 @@ def product_errors(
         weights: float64 [q] and [m]; a pair weighs their product. None for equal weights.
         threads: Cores to use; the result does not depend on it under one BLAS thread.
     """
-    original, decoded = right.original.T.astype(np.float64), right.decoded.T.astype(np.float64)
-    first = left.original[:_ROWS].astype(np.float64) @ original
+    rows = range(0, len(left.ids), _BLOCK)
+    blocks = [(i, j) for j in range(0, len(right.ids), _BLOCK) for i in rows]
+    first = _wide(left.original, 0) @ _wide(right.original, 0).T
     shift = float(first.mean()) if first.size else 0.0
 
-    def one(start: int) -> NDArray[np.float64]:
-        part = slice(start, start + _ROWS)
-        weight = (left.ids[part, None] != right.ids).astype(np.float64)
+    def one(block: tuple[int, int]) -> NDArray[np.float64]:
+        i, j = (slice(start, start + _BLOCK) for start in block)
+        weight = (left.ids[i, None] != right.ids[j]).astype(np.float64)
         pairs = weight.sum()
         if weights is not None:
-            weight *= weights[0][part, None] * weights[1]
-        x = left.original[part].astype(np.float64) @ original
-        y = left.decoded[part].astype(np.float64) @ decoded
+            weight *= weights[0][i, None] * weights[1][j]
+        x = _wide(left.original, block[0]) @ _wide(right.original, block[1]).T
+        y = _wide(left.decoded, block[0]) @ _wide(right.decoded, block[1]).T
         off = y - x
         x -= shift
         y -= shift
@@ -70,7 +71,7 @@ def product_errors(
         ]
         return np.array([pairs, weight.sum(), *sums])
 
-    parts = ordered(one, range(0, len(left.ids), _ROWS), threads)
+    parts = ordered(one, blocks, threads)
     pairs, weight, x, y, xx, yy, xy, off = np.sum([np.zeros(8), *parts], axis=0).tolist()
     if not weight > 0:
         return ProductErrors(int(pairs), None, None)
@@ -84,6 +85,10 @@ def product_errors(
     covariance = xy / weight - (x / weight) * (y / weight)
     correlation = covariance / (variance**0.5 * other**0.5)
     return ProductErrors(int(pairs), max(-1.0, min(1.0, correlation)), error)
+
+
+def _wide(rows: NDArray[np.float32], start: int) -> NDArray[np.float64]:
+    return rows[start : start + _BLOCK].astype(np.float64)
 
 
 def _least(mean_square: float, shift: float) -> float:

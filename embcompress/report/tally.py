@@ -9,24 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def row_errors(
-    original: NDArray[np.float32], decoded: NDArray[np.float32], out: NDArray[np.float64]
-) -> None:
-    """Compare rows pairwise, in float64.
-
-    Args:
-        original: float32 [b, D].
-        decoded: float32 [b, D].
-        out: float64 [b, 5], written: squared error, squared norm of the original, of the decoded
-            row, their inner product, largest absolute error.
-    """
-    x, y = original.astype(np.float64), decoded.astype(np.float64)
-    off = x - y
-    for column, (a, b) in enumerate(((off, off), (x, x), (y, y), (x, y))):
-        np.einsum("ij,ij->i", a, b, out=out[:, column])
-    np.abs(off).max(axis=1, initial=0.0, out=out[:, 4])
-
-
 @dataclass
 class Tally:
     """Sums over rows; those with a non-finite value on either side are left out.
@@ -88,7 +70,7 @@ def tally(
 
     Args:
         start: Its first row.
-        errors: float64 [b, 5], from ``row_errors``.
+        errors: float64 [b, 5], from ``kernels.compare.row_errors``.
         weights: float64 [b] or None.
 
     Returns:

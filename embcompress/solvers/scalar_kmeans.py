@@ -84,7 +84,7 @@ def codebook(
     sorted values are gathered in at most 65,536 bins, which hold weight and weighted mean; a bin's
     spread about its mean does not depend on the codebook. The optimum with borders between bins is
     found, and improved on the values themselves by up to 4 of Lloyd's rounds. (10.4 million
-    distinct values: squared error within 1.2e-6 of the least at k = 256, 5e-9 at 16.)
+    distinct values: squared error within 2e-6 of the least at k = 256, 1e-8 at 16.)
 
     Args:
         values: float32, any shape, finite.
@@ -142,8 +142,8 @@ def grouped_codebooks(
     Rows are clustered by 16 quantiles of their values. Then each row moves to the book of least
     squared error and each book is refitted to its rows, until the error falls by less than 0.1%,
     or 10 times; this on about 2 million values, or 64 rows a group, of evenly spaced rows, with
-    refits on max(1,024, 16 k) bins. Last, all rows choose and all books are refitted in full. A group that
-    loses its rows restarts from the worst fitted row.
+    refits on max(1,024, 16 k) bins. Last, all rows choose and all books are refitted in full. A
+    group that loses its rows restarts from the worst fitted row.
 
     Args:
         sample: float32 [m, d], finite.
@@ -201,9 +201,10 @@ def grouped_codebooks(
 def choose_groups(rows: Float32, books: Float32) -> tuple[Int64, Codes]:
     """Choose for each row the codebook of least squared error, and code the row with it.
 
-    Up to 8 books are all tried. Of more, those 8 are tried that leave the least squared error on
-    the row's values rounded to 1,024 quantiles of all codewords. A row's result does not depend
-    on the rows beside it; ties go to the lower group.
+    Up to 8 books are all tried. Of more, those 8 are tried that leave the least squared error when
+    the row's values are rounded to a grid of about 2,000 numbers, half of them as dense as all
+    codewords together, half evenly spaced. A row's result does not depend on the rows beside it;
+    ties among the books tried go to the lower group.
 
     Args:
         rows: float32 [b, d], finite.
@@ -378,6 +379,10 @@ def _bins(points: Float64, mass: Float64, counts: Int64, bins: int) -> Int64:
     """
     even = np.minimum(counts, len(points) // bins + 1).astype(np.float64)
     spread = np.cbrt(mass * np.diff(points, append=points[-1]) ** 2)
+    total = np.inf
+    while spread.sum() < 0.5 * total:  # what is a bin by itself must not thin out the others
+        total = float(spread.sum())
+        np.minimum(spread, 2 * total / bins, out=spread)
     level = np.cumsum(even) / even.sum() + np.cumsum(spread) / spread.sum()
     level = np.concatenate([[0.0], level[:-1]]) * (bins / 2)
     return np.flatnonzero(np.diff(np.floor(level), prepend=-1.0))
@@ -412,11 +417,12 @@ def _closest(ordered: Float32, books: Float32) -> tuple[Int64, Float64]:
     """The book of least squared error of each row, and that error."""
     from embcompress.kernels.kmeans1d import rank_books
 
-    b, g = len(ordered), len(books)
+    b, d = ordered.shape
+    g = len(books)
     edges = _edges(books)
     which, errors = np.empty(b, np.int64), np.empty(b)
     grid = _error_grid(books) if g > SHORTLIST else None
-    block = max(1, 2**20 // g)
+    block = max(1, 2**20 // max(g, d))
     for start in range(0, b, block):
         part = ordered[start : start + block]
         if grid is None:
@@ -433,8 +439,8 @@ def _closest(ordered: Float32, books: Float32) -> tuple[Int64, Float64]:
 def _error_grid(books: Float32) -> tuple[Float32, Float32]:
     """Cut the numbers into bins; return the ends [bins - 1] and squared errors [bins, g].
 
-    Bins are as fine as codewords lie dense, and go on beyond them. Errors are of each bin's
-    middle, over the largest of them.
+    Half of the bins are as fine as codewords lie dense, half even; a few lie beyond. Errors are of
+    each bin's middle, over the largest of them.
     """
     g = len(books)
     known = np.unique(books).astype(np.float64)

@@ -190,7 +190,7 @@ def test_frequencies_weight_the_report(run, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     errors = json.loads(out)["tables"][0]["errors"]
-    assert errors["weighted_relative_error"] < 0.5 * errors["relative_error"]
+    assert errors["weighted_relative_error"] < 0.8 * errors["relative_error"]
     rows = embcompress.open(output)["glove"].lookup(np.arange(200))
     assert np.array_equal(rows, np.load(GLOVE)[:200])
 
@@ -278,7 +278,7 @@ def test_sets_and_tables(checkpoint, run, tmp_path):
     methods = {t["name"]: t["method"] for t in json.loads(out)["tables"]}
     assert methods["item_embedding.weight"] == "quantize --bits 2"
     assert methods["user_embedding.weight"] == "quantize"
-    code, _, err = run("quantize", path, "-o", output, "--tables", "*itm*")
+    code, _, err = run("quantize", path, "--dry-run", "--tables", "*itm*")
     assert code == 2
     assert "item_embedding.weight" in err
 
@@ -432,7 +432,7 @@ LAZY = ("numpy", "numba", "scipy", "faiss", "torch", "safetensors", "ml_dtypes")
 def test_help_imports_nothing_heavy(words):
     script = (
         "import sys; from embcompress.cli.entry import run; code = run(sys.argv[1:]);"
-        f"sys.exit(code or ','.join(m for m in {LAZY} if m in sys.modules))"
+        f"sys.exit(code or ','.join(m for m in {LAZY} if m in sys.modules) or None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False

@@ -1,12 +1,15 @@
 """Every figure against brute force, in any order of tiles, on ordinary and odd tables."""
 
 import threading
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from threadpoolctl import threadpool_limits
 
 from embcompress.report import metrics
 from embcompress.report.metrics import Comparison
@@ -272,7 +275,7 @@ def test_nothing_finite():
     st.booleans(),
 )
 def test_odd_tables(original, change, tile, weighted):
-    decoded = [original, original * 0, original[::-1], np.ones_like(original)][change]
+    decoded = [original, original * 0, original[::-1].copy(), np.ones_like(original)][change]
     frequencies = np.linspace(0, 1e-310, len(original) + 1)[1:] if weighted else None
     found = compared(original, decoded, tile=tile, frequencies=frequencies).result(100)
     for value in vars(found).values():
@@ -316,3 +319,25 @@ def test_misuse():
         comparison.result(10)
     with pytest.raises(ValueError, match="rows up to 10 of 8"):
         comparison.add(6, rows, rows)
+
+
+@pytest.mark.parametrize("frequencies", [None, np.arange(30_000.0)])
+def test_memory_is_kept(frequencies):
+    memory = 24_000_000
+    original = np.random.default_rng(0).standard_normal((30_000, 256)).astype(np.float32)
+    decoded = rounded(original, 4)
+    tracemalloc.start()
+    try:
+        compared(original, decoded, memory=memory, frequencies=frequencies).result(1e6, threads=2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < memory + 40_000_000  # blocks that two threads work on, whatever the table
+
+
+def test_full_comparison_is_quick(glove):
+    decoded = rounded(glove, 4)
+    with threadpool_limits(1, user_api="blas"):
+        before = time.process_time()
+        compared(glove, decoded).result(1e6)
+        assert time.process_time() - before < 8
