@@ -1,7 +1,7 @@
 """Writes docs/cli.md and docs/methods/*.md from the declarations.
 
-    python docs/generate.py           write
-    python docs/generate.py --check   exit 1 when a page is stale
+python docs/generate.py           write
+python docs/generate.py --check   exit 1 when a page is stale
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+from typing import Any
 
-from embcompress.cli.compress import verb as compress_verb
-from embcompress.cli.rows import lookup, restore_file
-from embcompress.cli.sizes import inspect_file, report, verify_file
-from embcompress.cli.listing import list_methods
+import typer
+
+from embcompress.cli.app import build
 from embcompress.methods import registry
 from embcompress.methods.base import Method
 from embcompress.methods.presets import PRESETS
 from embcompress.options import declared
-from embcompress.pipeline.settings import Settings
 
 HERE = Path(__file__).parent
 GENERATED = "<!-- written by docs/generate.py: edit the declarations, not this page -->\n\n"
@@ -56,7 +55,7 @@ def method_page(method: type[Method]) -> str:
     kind = (
         "**Native**: the paper itself works after training."
         if method.native
-        else "**Counterpart**: the paper learns this in training; here it is fitted to a trained table."
+        else "**Counterpart**: the paper learns this in training; here a trained table is fitted."
     )
     presets = [p for p in PRESETS if p.command.split()[0] == method.name]
     parts = [
@@ -75,29 +74,26 @@ def method_page(method: type[Method]) -> str:
             "## Published names that are configurations of it\n\n"
             + table(rows, "name", "command", "kind", "note", "source")
         )
-    parts.append("The bytes are in [format.md](../format.md), shared options in [cli.md](../cli.md).\n")
+    parts.append(
+        "The bytes are in [format.md](../format.md), shared options in [cli.md](../cli.md).\n"
+    )
     return "\n".join(parts)
 
 
-def parameter_rows(function: object) -> list[tuple[str, str]]:
-    """Flags and help of a verb's own parameters."""
+def parameter_rows(command: Any) -> list[tuple[str, str]]:
+    """Flags and help of a verb's parameters, as the parser has them."""
     rows = []
-    for p in inspect.signature(function, eval_str=True).parameters.values():
-        if p.kind is inspect.Parameter.VAR_KEYWORD:
-            continue
-        info = p.annotation.__metadata__[0]
-        flags = info.param_decls or ()
-        default = "" if "Argument" in type(info).__name__ else f"--{p.name.replace('_', '-')}"
-        name = ", ".join(flags) or default or info.metavar
-        rows.append((f"`{name}`", (info.help or "").replace("\\[", "[")))
+    for p in command.params:
+        flags = ", ".join([*p.opts, *p.secondary_opts]) if p.opts[0].startswith("-") else p.metavar
+        rows.append((f"`{flags}`", (p.help or "").replace("\\[", "[")))
     return rows
 
 
 def cli_page() -> str:
     """Every verb."""
-    shared = [p for p in parameter_rows(compress_verb(registry()["quantize"]))]
+    commands = typer.main.get_command(build()).commands
     own = {f"`{o.flag}`" for m in registry().values() for o in declared(m).values()}
-    shared = [row for row in shared if row[0] not in own]
+    shared = [row for row in parameter_rows(commands["quantize"]) if row[0] not in own]
     parts = [GENERATED + "# The command line\n"]
     parts.append("## Compress\n")
     parts.append(
@@ -108,10 +104,11 @@ def cli_page() -> str:
     rows = [(f"[{m.name}](methods/{m.name}.md)", m.summary()) for m in registry().values()]
     parts.append(table(rows, "verb", "what it does"))
     parts.append("## Look, check, get back\n")
-    for verb in (report, inspect_file, verify_file, lookup, restore_file, list_methods):
-        name = verb.__name__.removesuffix("_file").removeprefix("list_")
-        parts.append(f"### {name}\n\n{paragraphs(verb.__doc__)}\n")
-        parts.append(table(parameter_rows(verb), "option", "meaning"))
+    for name, command in commands.items():
+        if name not in registry():
+            parts.append(f"### {name}\n\n{paragraphs(command.help)}\n")
+            parts.append(f"```\n{command.epilog.removeprefix('Example: ')}\n```\n")
+            parts.append(table(parameter_rows(command), "option", "meaning"))
     parts.append(EXIT_CODES)
     return "\n".join(parts)
 

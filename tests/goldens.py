@@ -59,12 +59,8 @@ CASES = {
     "binary-column": lambda: _whole(Binary(D, "column", np.abs(_numbers(D)))),
     "binary-table": lambda: _whole(Binary(D, "table", np.abs(_numbers(1)))),
     **{f"dense-{t}": lambda t=t: _whole(Dense(D, t)) for t in ("fp32", "fp16", "bf16", "int16")},
-    "projected-offset": lambda: _whole(
-        Projected(D, _numbers(D), None, Binary(D, "row16", None))
-    ),
-    "projected-basis": lambda: _whole(
-        Projected(D, _numbers(D), _basis(), Uniform(7, 4, 7, True))
-    ),
+    "projected-offset": lambda: _whole(Projected(D, _numbers(D), None, Binary(D, "row16", None))),
+    "projected-basis": lambda: _whole(Projected(D, _numbers(D), _basis(), Uniform(7, 4, 7, True))),
     "tiers": _tiers,
 }
 

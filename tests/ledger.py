@@ -1,6 +1,6 @@
 """Error and bytes of every method on real and odd tables, kept in ledger.json.
 
-    python -m tests.ledger     write the ledger anew, after a change that betters it
+python -m tests.ledger     write the ledger anew, after a change that betters it
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def test_everything_works(dropped_in, source, run, tmp_path):
     share = sum(k.sum() for k in kept.values()) / sum(k.size for k in kept.values())
     assert share == pytest.approx(0.2, abs=0.01)
     assert kept["item_embedding.weight"].mean() > 0.8  # one threshold over both tables
-    assert np.array_equal(
-        np.frombuffer(artifact.raw("tower.bias"), np.int64), tables["tower.bias"]
-    )
+    assert np.array_equal(np.frombuffer(artifact.raw("tower.bias"), np.int64), tables["tower.bias"])
 
 
 def test_bytes_do_not_depend_on_threads(dropped_in, source, run, tmp_path):

@@ -30,8 +30,9 @@ def variants():
         for option in declared(cls).values():
             for value in values(option):
                 if value != option.default:
-                    yield f"{name}-{option.name}-{value}".replace(" ", "_"), cls(
-                        **{option.name: value}
+                    yield (
+                        f"{name}-{option.name}-{value}".replace(" ", "_"),
+                        cls(**{option.name: value}),
                     )
 
 

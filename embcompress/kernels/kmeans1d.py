@@ -179,7 +179,9 @@ def cut_sorted(
     mass[0] = 0.0
     for i in range(n):
         mass[i + 1] = mass[i] + weights[i]
-    middle = n // 2
+    middle = 0
+    while 2.0 * mass[middle + 1] < mass[n]:
+        middle += 1
     for r in range(b):
         # Running sums are zero at the median and grow outwards, so that neither a common offset
         # nor a few huge points swallow the digits of the others.
@@ -259,7 +261,9 @@ def cut_sorted(
         i = n
         for m in range(k, 0, -1):
             j = back[offset[m] + i - low[m]]
-            books[r, m - 1] = centre + (sums[i] - sums[j]) / (mass[i] - mass[j])
+            mean = centre + (sums[i] - sums[j]) / (mass[i] - mass[j])
+            # Its own run holds it, whatever digits were lost, so that books stay ascending.
+            books[r, m - 1] = min(max(mean, points[r, j]), points[r, i - 1])
             i = j
 
 
@@ -306,6 +310,7 @@ def improve_sorted(
             i = 0
             for c in range(k):
                 codeword = book[c]
+                start = i
                 edge = np.inf
                 if c + 1 < k:
                     edge = 0.5 * (codeword + book[c + 1])
@@ -319,8 +324,8 @@ def improve_sorted(
                     mass += weights[i]
                     i += 1
                 mean[c] = codeword
-                if mass > 0.0:
-                    mean[c] += total / mass
+                if i > start:
+                    mean[c] = min(max(codeword + total / mass, x[start]), x[i - 1])
             if not cost < best:
                 break
             best = cost

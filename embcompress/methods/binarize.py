@@ -82,7 +82,7 @@ class Binarize(Method):
     def _signs(self, rows: Rows, context: Context) -> BinarizeEncoder:
         import numpy as np
 
-        from embcompress.codecs.binary import Binary, Scale
+        from embcompress.codecs.binary import Binary
 
         d = rows.shape[1]
         if self.scale == "row":

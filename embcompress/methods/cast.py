@@ -110,17 +110,17 @@ def nudged(rows: NDArray[np.float32], noise: NDArray[np.float64], to: str) -> ND
     """
     import numpy as np
 
-    if to == "bf16":
-        low = (rows.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-        beyond = (low.view(np.uint32) + np.uint32(0x10000)).view(np.float32)
-    else:
-        near = rows.astype("<f2")
-        over = np.abs(near.astype(np.float32)) > np.abs(rows)
-        near = np.where(over, np.nextafter(near, np.float16(0)), near)
-        low = near.astype(np.float32)
-        away = np.copysign(np.float16(np.inf), rows.astype("<f2"))
-        beyond = np.nextafter(near, away.astype("<f2")).astype(np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
+        if to == "bf16":
+            low = (rows.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+            beyond = (low.view(np.uint32) + np.uint32(0x10000)).view(np.float32)
+        else:
+            near = rows.astype("<f2")
+            over = np.abs(near.astype(np.float32)) > np.abs(rows)
+            near = np.where(over, np.nextafter(near, np.float16(0)), near)
+            away = np.copysign(np.float16(np.inf), near)
+            low = near.astype(np.float32)
+            beyond = np.nextafter(near, away).astype(np.float32)
         gap = beyond.astype(np.float64) - low
         share = np.where(np.isfinite(gap) & (gap != 0), (rows - low.astype(np.float64)) / gap, 0.0)
     return np.where(noise < share, beyond, low).astype(np.float32)

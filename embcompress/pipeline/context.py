@@ -19,7 +19,7 @@ from embcompress.solvers.statistics import (
     of_tile,
 )
 from embcompress.tables.rows import Rows, Tile
-from embcompress.threads import ordered
+from embcompress.threads import one_blas_thread, ordered
 
 R = TypeVar("R")
 
@@ -48,7 +48,7 @@ class RunContext:
             tile = rows.tile(index)
             return len(tile.ids), function(tile)
 
-        with self.progress.stage(stage, rows.shape[0]) as progress:
+        with self.progress.stage(stage, rows.shape[0]) as progress, one_blas_thread():
             for count, result in ordered(one, range(rows.tiles), self.threads):
                 progress.advance(count)
                 yield result
@@ -81,7 +81,8 @@ class RunContext:
 
         pieces: list[list[Piece]] = [[] for _ in table.segments]
         reader = table.reader
-        with self.progress.stage("statistics", reader.table.shape[0]) as progress:
+        stage = self.progress.stage("statistics", reader.table.shape[0])
+        with stage as progress, one_blas_thread():
             for count, found in ordered(one, range(reader.tiles), self.threads):
                 progress.advance(count)
                 for segment, piece in found:

@@ -16,7 +16,7 @@ from embcompress.methods.base import Encoder, Method
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.segments import Grouped
 from embcompress.report.metrics import Comparison
-from embcompress.threads import ordered
+from embcompress.threads import one_blas_thread, ordered
 
 
 class Sink(Protocol):
@@ -151,7 +151,7 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
         comparison.add(start, rows, decoded)
         return stop - start, ragged
 
-    with context.progress.stage("encoding", form.shape[0]) as progress:
+    with context.progress.stage("encoding", form.shape[0]) as progress, one_blas_thread():
         for count, ragged in ordered(one, range(table.reader.tiles), context.threads):
             for segment, part, rows in ragged:
                 sink.put_ragged(segment, part, rows)

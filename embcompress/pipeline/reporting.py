@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -24,11 +23,10 @@ from embcompress.report.model import Report, TableErrors, TableReport
 from embcompress.tables.base import Table, tile_rows
 from embcompress.tables.frequencies import read_frequencies
 from embcompress.tables.source import open_source
-from embcompress.threads import ordered
+from embcompress.threads import one_blas_thread, ordered
 
 _LIBRARIES = ("numpy", "numba", "scipy", "faiss-cpu")
 _ITEM = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
-_WHOLE = ("rows", "nonfinite_rows", "max_abs_error_row", "cosine_lowest_row")
 
 
 def report_on(
@@ -147,7 +145,7 @@ def report_artifact(
                         *table.shape, frequencies=weights.get(name), seed=seed, memory=memory
                     )
                     compare(original, table, comparison, threads, progress)
-                    errors[name] = comparison.result(8 * sum(parts[name].values()))
+                    errors[name] = comparison.result(8 * sum(parts[name].values()), threads)
                 source.unchanged()
         report = report_on(against, path, forms, parts, artifact.nbytes, passed, errors, seed)
         if against is not None:
@@ -189,13 +187,11 @@ def compare(
         comparison.add(start, rows, table.read(start, stop))
         return stop - start
 
-    with progress.stage("measuring", n) as stage:
+    with progress.stage("measuring", n) as stage, one_blas_thread():
         for count in ordered(one, range(0, n, height), threads):
             stage.advance(count)
 
 
 def kept_errors(artifact: Artifact, name: str) -> TableErrors:
     """The errors that were measured when a table was compressed."""
-    kept = artifact.measured(name)
-    known = {k: v for k, v in kept.items() if not math.isnan(v)}
-    return TableErrors(**{k: int(v) if k in _WHOLE else v for k, v in known.items()})  # type: ignore[arg-type]
+    return TableErrors.from_numbers(artifact.measured(name), f"{artifact.path}: table '{name}'")

@@ -244,13 +244,12 @@ def _write(
         for name, table in fitted.items():
             comparisons[name] = _comparison(table, job, context)
             encode_table(table, writer.sink(table.form), comparisons[name], context)
+            with context.progress.stage("measuring", table.form.shape[0]):
+                comparisons[name].settle(context.threads)
         source.unchanged()
         placed = writer.close_ragged()
         parts = table_parts(plan.forms, placed.sizes, len(placed.header))
-        errors = {}
-        with context.progress.stage("measuring", sum(f.form.shape[0] for f in fitted.values())):
-            for name, comparison in comparisons.items():
-                errors[name] = comparison.result(8 * sum(parts[name].values()))
+        errors = {n: c.result(8 * sum(parts[n].values())) for n, c in comparisons.items()}
         writer.finish({name: measured_of(e) for name, e in errors.items()})
         report = report_on(
             job.input,

@@ -118,7 +118,7 @@ class Gram:
         from scipy.linalg import eigvalsh
 
         self._sum /= max(self._rows, 1)
-        values = eigvalsh(self._sum, overwrite_a=True, check_finite=False)
+        values = eigvalsh(self._sum.T, overwrite_a=True, check_finite=False)
         rounding = len(values) * 2.0**-52 if len(values) <= _NARROW else 2.0**-22
         values[values < values[-1] * rounding] = 0
         return Spectrum(values, self._rows, self._rows < rows)

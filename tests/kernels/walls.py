@@ -1,10 +1,9 @@
-"""Arrays with walls around them."""
+"""Arrays with walls around them, to see that kernels stay inside."""
 
 import ctypes
 import mmap
 
 import numpy as np
-import pytest
 
 
 def walled(data: np.ndarray) -> np.ndarray:
@@ -50,21 +49,3 @@ class Output:
         assert (self._whole[: self.GUARD] == 77).all()
         assert (self._whole[len(self._whole) - self.GUARD :] == 77).all()
         return self.array
-
-
-@pytest.fixture(scope="session")
-def records_for():
-    """``records_for(rng, before, behind)`` makes a `Records`."""
-    return Records
-
-
-@pytest.fixture(scope="session")
-def output():
-    """``output(*shape)`` makes an `Output`."""
-    return Output
-
-
-@pytest.fixture(scope="session")
-def wall():
-    """``wall(array)`` copies it to where memory ends."""
-    return walled

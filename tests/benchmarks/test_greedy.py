@@ -1,0 +1,66 @@
+"""Ranges and codes of whole tables on two threads, beside torch's row-wise operators."""
+
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from embcompress.solvers.ranges import quantize_rows
+
+torch = pytest.importorskip("torch")
+
+TILE, BITS = 4096, 4
+PAIRS = {"minmax": 15, "greedy": 3, "lsq": 3}
+
+pytestmark = pytest.mark.bench
+
+
+@pytest.fixture
+def two_torch_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def own(rows, search, pool):
+    tiles = [rows[start : start + TILE] for start in range(0, len(rows), TILE)]
+
+    def fit(tile):
+        return quantize_rows(tile, BITS, search, 200, 0.16, True)
+
+    return lambda: list(pool.map(fit, tiles))
+
+
+def by_torch(rows, search):
+    tensor, optimized = torch.from_numpy(rows), search != "minmax"
+    pack = torch.ops.quantized.embedding_bag_4bit_prepack
+    return lambda: pack(tensor, optimized_qparams=optimized)
+
+
+def pairs(one, other, count):
+    """Seconds of both, taken in turns; the first pair only warms up."""
+    times = []
+    for _ in range(count + 1):
+        start = perf_counter()
+        one()
+        middle = perf_counter()
+        other()
+        times.append((middle - start, perf_counter() - middle))
+    return times[1:]
+
+
+@pytest.mark.parametrize("search", PAIRS)
+@pytest.mark.parametrize("table", ["glove", "minilm"])
+def test_ranges_beside_torch(table, search, request, two_torch_threads):
+    rows = np.ascontiguousarray(request.getfixturevalue(table))
+    with ThreadPoolExecutor(2) as pool:
+        times = pairs(own(rows, search, pool), by_torch(rows, search), PAIRS[search])
+    speed = [rows.nbytes / median(column) / 1e6 for column in zip(*times, strict=True)]
+    ratio = median(theirs / ours for ours, theirs in times)
+    print(
+        f"\n{table} {search}, {BITS} bits: {speed[0]:.0f} MB/s, "
+        f"torch {speed[1]:.0f}, ratio {ratio:.1f}"
+    )

@@ -1,0 +1,68 @@
+"""Pages that are made from declarations are fresh, and what pages show works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embcompress.methods import registry
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_generated_pages_are_fresh():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_method_has_page_and_test():
+    for name in registry():
+        assert (ROOT / "docs" / "methods" / f"{name}.md").exists()
+        assert (ROOT / "tests" / "methods" / f"test_{name}.py").exists()
+
+
+def blocks(path, language):
+    """Code blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def readme_commands():
+    """Commands of README.md that run embcompress on files that exist here."""
+    text = "\n".join(blocks(ROOT / "README.md", "sh"))
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("embcompress "):
+            yield line
+
+
+def test_readme_commands(tmp_path, run, monkeypatch):
+    """Every embcompress command in the README does what it says, in order."""
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    monkeypatch.chdir(tmp_path)
+    commands = list(readme_commands())
+    assert len(commands) >= 6
+    for command in commands:
+        code, _, err = run(*shlex.split(command, comments=True)[1:])
+        assert code == 0, (command, err)
+
+
+@pytest.mark.parametrize("code", blocks(ROOT / "README.md", "python"))
+def test_readme_python(code, tmp_path, monkeypatch, run):
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    monkeypatch.chdir(tmp_path)
+    assert run("quantize", "fixtures/glove.npy", "-o", "glove.q4.safetensors", "-q")[0] == 0
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_no_page_names_a_missing_file():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), (page, target)
