@@ -7,7 +7,6 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 from embcompress.errors import UsageError
@@ -62,7 +61,6 @@ class Declared:
         return words
 
 
-@cache
 def declared(cls: type) -> dict[str, Declared]:
     """All options of a dataclass, by name, in order.
 

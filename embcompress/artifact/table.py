@@ -81,8 +81,8 @@ class CompressedTable:
             given = given.astype(np.int64)
         if given.dtype.kind not in "iu":
             raise TypeError(f"ids are integers, not {given.dtype}")
-        self._check_range(given)
         flat = np.ascontiguousarray(given.reshape(-1), np.int64)
+        self._check_range(flat, given)
         shape = (*given.shape, self.shape[1])
         if out is None:
             out = np.empty(shape, np.float32)
@@ -96,12 +96,11 @@ class CompressedTable:
         self._decode(flat, out.reshape(len(flat), self.shape[1]))
         return out
 
-    def _check_range(self, ids: NDArray[Any]) -> None:
-        if not ids.size:
-            return
-        low, high = int(ids.min()), int(ids.max())
-        if low < 0 or high >= len(self):
-            bad = low if low < 0 else high
+    def _check_range(self, flat: NDArray[np.int64], given: NDArray[Any]) -> None:
+        # as unsigned numbers negative ids are huge, so one comparison finds both kinds
+        if flat.size and int(flat.view(np.uint64).max()) >= len(self):
+            wrong = (flat.view(np.uint64) >= len(self)).argmax()
+            bad = given.reshape(-1)[wrong]
             raise IndexError(f"id {bad} is not in table '{self.name}' of {len(self)} rows")
 
     def _decode(self, ids: NDArray[np.int64], out: NDArray[np.float32]) -> None:

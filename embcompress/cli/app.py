@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from embcompress import __version__
 from embcompress.cli import compress, listing, rows, sizes
 from embcompress.methods import registry
+from embcompress.version import __version__
 
 _AROUND = "Look, check, get back"
 

@@ -6,7 +6,7 @@ A record's fields, from byte ``at``, with the book in the record or shared by al
     codes [h] | group                       none, uint8 or uint16; then out = books[group][code]
 
 with codes packed as `embcompress.kernels.bits` draws it. Codes and groups come out of a file: a
-code of k or more decodes to 0, and a group past the last one to the last one.
+code of k or more decodes to 0, and a group past the last one has the last one's book.
 """
 
 from __future__ import annotations

@@ -74,6 +74,10 @@ def greedy_rows(
         scale: float32 [b], written.
         bias: float32 [b], written.
         codes: uint8 [b, d], written.
+
+    Source:
+        Guan, Malevich, Yang, Park, Yuen: Post-training 4-bit quantization on embedding tables
+        (2019), uniform quantization (GREEDY), as torch's choose_qparams_optimized computes it.
     """
     size = rows.shape[1] * LANES
     tops = splat(top)

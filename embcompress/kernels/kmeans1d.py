@@ -150,12 +150,7 @@ def _cut_between(
     "void(float64[:,::1], float64[::1], float64[:,::1], float64[:,::1], int64[:,::1], int64[::1])"
 )
 def cut_sorted(
-    points: Float64,
-    weights: Float64,
-    books: Float64,
-    real: Float64,
-    whole: Int64,
-    back: Int64,
+    points: Float64, weights: Float64, books: Float64, real: Float64, whole: Int64, back: Int64
 ) -> None:
     """Fit the best codebook to every row of points: the means of the best cut into k runs.
 
@@ -204,8 +199,6 @@ def cut_sorted(
         price = 5.4 * (squares[n] - squares[0] - gap * gap / mass[n]) / k / k / k
         cheap = 0.0
         dear = np.inf
-        most = 1.0
-        fewest = 1.0
         tries = 24 if k > 4 else 0  # for few runs, the full program costs less than one price
         while tries > 0:
             partial[0] = -squares[0]
@@ -228,26 +221,18 @@ def cut_sorted(
                 break
             if runs > k:
                 cheap = price
-                most = runs / k
             else:
                 dear = price
-                fewest = runs / k
-            if cheap > 0.0 and dear < np.inf:
-                price = cheap * (dear / cheap) ** (np.log(most) / np.log(most / fewest))
-            else:
-                price *= (runs / k) ** 3
+            ratio = runs / k
+            price *= ratio * ratio * ratio
+            if price <= cheap or price >= dear:
+                price = np.sqrt(cheap * dear)
             tries -= 1
         extra = near - k
-        low[0] = 0
-        high[0] = 0
-        total = 0
+        low[0] = high[0] = total = 0
         for m in range(1, k + 1):
-            first = m
-            last = m
-            if extra > 0:
-                last += extra
-            else:
-                first += extra
+            first = m + min(extra, 0)
+            last = m + max(extra, 0)
             low[m] = m
             if first > 0 and nearby[first] > m:
                 low[m] = nearby[first]
@@ -362,18 +347,17 @@ def assign_codes(rows: Float32, edges: Float64, which: Int64, codes: NDArray[np.
 
 
 @kernel(
-    "void(float32[:,::1], float32[:,::1], float64[:,::1], int64[:,::1], int64[:,::1],"
-    " float64[:,::1])"
+    "void(float32[:,::1], float32[:,::1], float64[:,::1], int64[:,::1], int64[::1], float64[::1])"
 )
-def rank_books(
+def choose_books(
     ordered: Float32,
     books: Float32,
     edges: Float64,
     candidates: Int64,
-    best: Int64,
+    which: Int64,
     errors: Float64,
 ) -> None:
-    """Find the t books of least squared error for every row; ties go to the lower book.
+    """Find the book of least squared error for every row; ties go to the lower book.
 
     Errors are summed in float64 from the smallest value up.
 
@@ -381,16 +365,16 @@ def rank_books(
         ordered: float32 [b, d], C order, finite, each row ascending.
         books: float32 [g, k], C order, each ascending.
         edges: float64 [g, size], C order, as in `assign_codes`, size at least k.
-        candidates: int64 [b, c], C order, below g, the books to try, each once.
-        best: int64 [b, t], t at most c, C order, allocated by the caller, overwritten, best first.
-        errors: float64 [b, t], C order, sums of squared errors; given as infinite, overwritten.
+        candidates: int64 [b, c], C order, below g, the books to try.
+        which: int64 [b], allocated by the caller, overwritten.
+        errors: float64 [b], sums of squared errors, allocated by the caller, overwritten.
     """
     b, d = ordered.shape
-    t = best.shape[1]
     for r in range(b):
+        best = np.inf
+        winner = candidates[r, 0]
         for candidate in range(candidates.shape[1]):
             c = candidates[r, candidate]
-            limit = errors[r, t - 1]
             error = 0.0
             code = 0
             for i in range(d):
@@ -399,17 +383,10 @@ def rank_books(
                     code += 1
                 gap = value - books[c, code]
                 error += gap * gap
-                if error > limit:
+                if error > best:
                     break
-            place = t
-            while place > 0 and (
-                error < errors[r, place - 1]
-                or (error == errors[r, place - 1] and c < best[r, place - 1])
-            ):
-                place -= 1
-                if place + 1 < t:
-                    errors[r, place + 1] = errors[r, place]
-                    best[r, place + 1] = best[r, place]
-            if place < t:
-                errors[r, place] = error
-                best[r, place] = c
+            if error < best or (error == best and c < winner):
+                best = error
+                winner = c
+        which[r] = winner
+        errors[r] = best

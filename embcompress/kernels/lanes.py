@@ -2,9 +2,9 @@
 
 A kernel that handles sixteen rows at once writes ``error = error + residual * residual`` on
 `Lanes`, and every lane does exactly what the scalar statement would do, in the same order: no
-fused multiply-add, no reordered sum. The compiler is given vector instructions to begin with;
-loops over small arrays were tried first and were re-checked for overlap on every iteration, which
-cost two thirds of the time. A processor with narrower registers splits a value into two or four.
+fused multiply-add, no reordered sum. The compiler is given vector instructions to begin with: the
+same search as loops over arrays of sixteen, left to its vectorizer, ran at a quarter of the speed.
+A processor with narrower registers splits a value into two or four.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Least-squares ranges: codes, then the best scale and bias for them, in turn, from many starts.
 
 Lloyd's iteration stops at a local optimum, and there are many close together. Moving an end of
-the range by half a step and iterating on found better ones than restarting did: at 4 bits 48
-passes over a row came out below the best of 100 starts of 12 passes each. A step of twice the
-length, unless it is the last, is worth two more passes.
+the range by half a step and iterating on finds better ones than restarting does: the 40 passes of
+`quantize_rows` came out below the best of 100 starts of 12 passes each, at all of 1, 2, 3, 4 and 8
+bits, on GloVe and MiniLM. Refits go twice as far as they should, unless they are the last of their
+move: three such passes came out below four plain ones.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +48,7 @@ def rank(
         row = ids[i]
         word = row // 64
         bit = np.uint64(row % 64)
-        label = 0
+        label: Any = 0
         for p in range(count):
             label |= np.int64((planes[p, word] >> bit) & np.uint64(1)) << p
         block = row // BLOCK

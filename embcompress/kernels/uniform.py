@@ -97,8 +97,10 @@ def decode_parts(
         roomy = start <= last_record and i * d <= last_row
         if roomy:
             target = i * d
+            packed = bytes_at(records, start)
             for shift in range(0, 8, bits):
-                for j in range(0, h, LANES):
+                store(out, target, part(packed, shift, mask) * splat(scale) + splat(bias))
+                for j in range(LANES, h, LANES):
                     codes = part(bytes_at(records, start + j), shift, mask)
                     store(out, target + j, codes * splat(scale) + splat(bias))
                 target += h

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress import __version__
 from embcompress.artifact.form import Form
 from embcompress.artifact.reader import Artifact
 from embcompress.artifact.table import CompressedTable
@@ -24,6 +23,7 @@ from embcompress.tables.base import Table, tile_rows
 from embcompress.tables.frequencies import read_frequencies
 from embcompress.tables.source import open_source
 from embcompress.threads import one_blas_thread, ordered
+from embcompress.version import __version__
 
 _LIBRARIES = ("numpy", "numba", "scipy", "faiss-cpu")
 _ITEM = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}

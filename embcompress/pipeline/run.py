@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress import __version__
 from embcompress.artifact.atomic import check_target
 from embcompress.artifact.form import KEY, MEASURED
 from embcompress.artifact.writer import ArtifactWriter, Extent, Passed, Plan, place, ragged_sizes
@@ -35,6 +34,7 @@ from embcompress.tables.fields import read_fields
 from embcompress.tables.frequencies import read_frequencies
 from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
+from embcompress.version import __version__
 
 _DEFAULT_MEMORY = 800 * 10**6
 _BASE_MEMORY = 260 * 10**6  # the interpreter, numba, faiss and their code

@@ -24,11 +24,11 @@ def ids():
     return [rng.integers(0, ROWS, IDS) for _ in range(8)]
 
 
-@pytest.fixture
-def two_torch_threads():
+@pytest.fixture(params=[1, 2])
+def threads(request):
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
+    torch.set_num_threads(request.param)
+    yield request.param
     torch.set_num_threads(before)
 
 
@@ -41,30 +41,29 @@ def torch_lookup(bits, ids):
     return lambda k: bag(packed, ids[k], offsets, False, 0, False, None, None, False)
 
 
-def own_lookup(bits, ids, pool):
+def own_lookup(bits, ids, pool, threads):
     rng = np.random.default_rng(1)
     h = packed_bytes(COLUMNS, bits)
     records = rng.integers(0, 255, (ROWS, h + 4), dtype=np.uint8)
     scales = rng.uniform(-1.5, -0.5, (ROWS, 2)).astype(np.float16)
     records[:, h:] = scales.view(np.uint8)
     out = np.empty((IDS, COLUMNS), np.float32)
-    halves = [slice(0, IDS // 2), slice(IDS // 2, IDS)]
+    shares = [slice(IDS * i // threads, IDS * (i + 1) // threads) for i in range(threads)]
 
-    def lookup(k):
-        jobs = [
-            pool.submit(decode_uniform, records, 0, bits, COLUMNS, True, ids[k][part], out[part])
-            for part in halves
-        ]
-        for job in jobs:
+    def one(k, share):
+        decode_uniform(records, 0, bits, COLUMNS, True, ids[k][share], out[share])
+
+    def all_shares(k):
+        for job in [pool.submit(one, k, share) for share in shares]:
             job.result()
 
-    return lookup
+    return all_shares if threads > 1 else lambda k: one(k, shares[0])
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2])
-def test_uniform_beside_torch(bits, ids, two_torch_threads):
-    with ThreadPoolExecutor(2) as pool:
-        own, other = own_lookup(bits, ids, pool), torch_lookup(bits, ids)
+def test_uniform_beside_torch(bits, ids, threads):
+    with ThreadPoolExecutor(threads) as pool:
+        own, other = own_lookup(bits, ids, pool, threads), torch_lookup(bits, ids)
         times = []
         for k in range(ROUNDS):
             start = perf_counter()
@@ -75,4 +74,7 @@ def test_uniform_beside_torch(bits, ids, two_torch_threads):
     pairs = times[ROUNDS // 6 :]
     speed = [IDS / median(column) / 1e6 for column in zip(*pairs, strict=True)]
     ratio = median(theirs / ours for ours, theirs in pairs)
-    print(f"\n{bits} bits: {speed[0]:.0f} M rows/s, torch {speed[1]:.0f}, ratio {ratio:.2f}")
+    print(
+        f"\n{bits} bits, {threads} thread(s): {speed[0]:.0f} M rows/s, "
+        f"torch {speed[1]:.0f}, ratio {ratio:.2f}"
+    )

@@ -329,7 +329,7 @@ def test_lookup_outputs(artifact, run, tmp_path):
 
 
 def test_methods_lists_every_name(run):
-    code, out, _ = run("methods", "--json")
+    _, out, _ = run("methods", "--json")
     names = {row["name"] for row in json.loads(out)}
     assert set(registry()) <= names
     assert {

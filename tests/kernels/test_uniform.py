@@ -75,6 +75,23 @@ def test_multiply_and_add_are_rounded_apart():
     assert (out == apart).all()
 
 
+@pytest.mark.parametrize("bits", [3, 4])
+def test_rows_past_4_gigabytes_of_a_map(tmp_path, bits):
+    size = 1 << 20
+    records = np.memmap(tmp_path / "sparse", np.uint8, "w+", shape=(4500, size))
+    rows = np.array([4499, 4100, 0], np.int64)
+    records[rows, -3:] = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    expected, got = np.empty((3, 2), np.float32), np.empty((3, 2), np.float32)
+    small = np.concatenate([records[rows, -3:], np.ones((3, 8), np.uint8)], 1)
+    small[:, 1:9] = np.array([2, 1], np.float32).view(np.uint8)
+    records[rows, -9:] = small[:, :9]
+    records.flush()
+    mapped = np.memmap(tmp_path / "sparse", np.uint8, "r", shape=(4500, size))
+    decode_uniform(small, 0, bits, 2, False, np.arange(3), expected)
+    decode_uniform(mapped, size - 9, bits, 2, False, rows, got)
+    assert got.tobytes() == expected.tobytes()
+
+
 def test_no_columns():
     out = np.empty((4, 0), np.float32)
     decode_uniform(np.empty((2, 0), np.uint8), 0, 4, 1, True, np.zeros(4, np.int64), out)
