@@ -80,6 +80,8 @@ def _verb(arguments: list[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as error:
+        if not error.format_message():  # the help has been shown in its place
+            return error.exit_code
         verb = next((a for a in arguments if not a.startswith("-")), "")
         hint = f"embcompress {verb} --help" if verb in registry() else "embcompress --help"
         return _say(f"{error.format_message()}\nTry: {hint}", error.exit_code)

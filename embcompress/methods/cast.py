@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from embcompress.errors import UsageError
+from embcompress.errors import BadInput
 from embcompress.methods.base import Context, Encoder, Method
 from embcompress.options import Option
 from embcompress.tables.rows import Rows
@@ -50,7 +50,7 @@ class Cast(Method):
             for rows in tables.values():
                 largest = context.statistics(rows, frozenset()).largest
                 if largest > _LARGEST_HALF:
-                    raise UsageError(
+                    raise BadInput(
                         f"{rows.name}: holds {largest:g}, beyond fp16's 65504; use bf16 or int16"
                     )
         return dict.fromkeys(tables, self)

@@ -64,7 +64,10 @@ class KMeans(Method):
         for key, rows in tables.items():
             n, d = rows.shape
             if self.per == "group" and self.groups > n > 0:
-                raise UsageError(f"{rows.name}: --groups {self.groups} is more than its {n} rows")
+                raise UsageError(
+                    f"{rows.name}: --groups {self.groups} is more than its {n} rows; use {n} or"
+                    " fewer"
+                )
             found = context.statistics(rows, self.needs)
             fits = found.largest <= _LARGEST_HALF and (
                 found.root_mean_square >= _SMALLEST_HALF or found.largest == 0

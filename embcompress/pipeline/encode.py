@@ -18,6 +18,9 @@ from embcompress.pipeline.segments import Grouped
 from embcompress.report.metrics import Comparison
 from embcompress.threads import one_blas_thread, ordered
 
+_FEW_COLUMNS = 8
+_MOST_ENERGY = 0.5
+
 
 class Sink(Protocol):
     """Where encoded rows go."""
@@ -60,14 +63,31 @@ class Fitted:
     form: Form
 
 
-def method_json(asked: Method, resolved: Sequence[Method]) -> dict[str, Any]:
+def method_json(asked: Method, resolved: Sequence[Method], notes: Sequence[str]) -> dict[str, Any]:
     """What an artifact tells of the method that made a table."""
     return {
         "name": asked.name,
         "spelled": asked.spelled(),
         "asked": asdict(asked),
         "resolved": [asdict(m) | {"method": m.name} for m in resolved],
+        "notes": list(notes),
     }
+
+
+def outlier_notes(table: Grouped, context: RunContext) -> list[str]:
+    """A line when one column holds most of a table's energy, so that it swamps the others."""
+    found = [context.statistics(s, frozenset()) for s in table.segments]
+    energy = np.sum([f.squares for f in found], axis=0)
+    if len(energy) < _FEW_COLUMNS or not energy.any():
+        return []
+    column = int(energy.argmax())
+    share = energy[column] / energy.sum()
+    if share < _MOST_ENERGY:
+        return []
+    return [
+        f"column {column} holds {share:.0%} of the table's energy and swamps the others;"
+        " rotate --basis random spreads it"
+    ]
 
 
 def fit_tables(
@@ -104,7 +124,7 @@ def fit_tables(
             Segment(s.count, e.codec) for s, e in zip(table.segments, encoders, strict=True)
         )
         source = table.reader.table
-        described = method_json(asked[name], resolved)
+        described = method_json(asked[name], resolved, outlier_notes(table, context))
         form = Form(name, source.shape, source.dtype, table.rowmap, segments, described)
         fitted[name] = Fitted(table, encoders, form)
     return fitted

@@ -93,7 +93,8 @@ def _notes(form: Form) -> list[str]:
     resolved = form.method.get("resolved")
     if not isinstance(asked, dict) or not isinstance(resolved, list):
         return []
-    notes: dict[str, None] = {}
+    kept = form.method.get("notes")
+    notes = {str(n): None for n in kept} if isinstance(kept, list) else {}
     for options in resolved:
         if isinstance(options, dict) and options.get("method") == form.method.get("name"):
             for key, value in asked.items():

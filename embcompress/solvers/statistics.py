@@ -25,7 +25,7 @@ class Statistics:
         rows: How many rows n.
         weight: Sum of their weights; n without frequencies.
         largest: Largest magnitude of a value.
-        root_mean_square: Of all values, unweighted.
+        squares: float64 [D], sum of squares of every column, unweighted.
         mean: float64 [D], weighted; with need ``moments``.
         gram: float64 [D, D], weighted mean of eᵀe; with need ``gram``.
         sample: float32 [m, D], rows drawn in proportion to their weight; with need ``sample``.
@@ -35,11 +35,16 @@ class Statistics:
     rows: int
     weight: float
     largest: float
-    root_mean_square: float
+    squares: NDArray[np.float64]
     mean: NDArray[np.float64] | None = None
     gram: NDArray[np.float64] | None = None
     sample: NDArray[np.float32] | None = None
     sample_weights: NDArray[np.float64] | None = None
+
+    @property
+    def root_mean_square(self) -> float:
+        """Of all values, unweighted."""
+        return float(np.sqrt(self.squares.sum() / max(self.rows * len(self.squares), 1)))
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Piece:
 
     weight: float
     largest: float
-    squares: float
+    squares: NDArray[np.float64]
     total: NDArray[np.float64] | None
     gram: NDArray[np.float64] | None
     sample: NDArray[np.float32] | None
@@ -96,12 +101,13 @@ class Piece:
 def of_tile(tile: Tile, needs: frozenset[str], drawn: Drawn | None) -> Piece:
     """The statistics of one tile; safe from several threads."""
     rows = tile.rows
-    found = np.empty(2)
-    extremes(rows.reshape(-1), found)
+    tops, squares = np.zeros(rows.shape[1], np.float32), np.zeros(rows.shape[1])
+    extremes(rows, tops, squares)
+    largest = float(tops.max(initial=0))
     weight = float(len(rows)) if tile.weights is None else float(tile.weights.sum())
-    if not np.isfinite(found[1]):
+    if not np.isfinite(squares).all():
         bad = tile.ids[~np.isfinite(rows).all(axis=1)]
-        return Piece(weight, found[0], 0.0, None, None, None, bad)
+        return Piece(weight, largest, squares, None, None, None, bad)
     total = gram = sample = None
     if MOMENTS in needs or GRAM in needs:
         wide = rows.astype(np.float64)
@@ -111,7 +117,7 @@ def of_tile(tile: Tile, needs: frozenset[str], drawn: Drawn | None) -> Piece:
     if drawn is not None:
         a, b = np.searchsorted(drawn.positions, [tile.position, tile.position + len(rows)])
         sample = rows[drawn.positions[a:b] - tile.position]
-    return Piece(weight, found[0], found[1], total, gram, sample, None)
+    return Piece(weight, largest, squares, total, gram, sample, None)
 
 
 def gather(
@@ -134,7 +140,8 @@ def gather(
         BadInput: Some rows hold NaN or infinity; names the first rows and counts all.
     """
     n, d = shape
-    weight = largest = squares = 0.0
+    weight = largest = 0.0
+    squares = np.zeros(d)
     mean = np.zeros(d) if MOMENTS in needs or GRAM in needs else None
     gram = np.zeros((d, d)) if GRAM in needs else None
     sample = None if drawn is None else np.empty((len(drawn.positions), d), np.float32)
@@ -167,7 +174,7 @@ def gather(
         rows=n,
         weight=weight,
         largest=largest,
-        root_mean_square=float(np.sqrt(squares / max(n * d, 1))),
+        squares=squares,
         mean=None if mean is None else mean * scale,
         gram=None if gram is None else gram * scale,
         sample=sample,

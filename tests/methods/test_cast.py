@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from embcompress.errors import UsageError
+from embcompress.errors import BadInput
 from embcompress.methods import Cast
 from embcompress.pipeline.memory import compress
 
@@ -58,6 +58,6 @@ def test_int16_is_within_half_a_step(glove_slice):
 
 
 def test_values_beyond_fp16_are_refused():
-    with pytest.raises(UsageError, match="beyond fp16's 65504; use bf16 or int16"):
+    with pytest.raises(BadInput, match="beyond fp16's 65504; use bf16 or int16"):
         compress(np.full((2, 2), 7e4, np.float32), Cast())
     assert compress(np.full((2, 2), 3e38, np.float32), Cast(to="bf16")).restore()[0, 0] > 2.9e38

@@ -1,0 +1,54 @@
+"""Two sides timed in turn, so that a ratio holds when the machine's speed drifts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+
+
+def pairs(one: Callable[[], object], other: Callable[[], object], rounds: int):
+    """Seconds of both sides, taken in turn; the first pair only warms up."""
+    times = []
+    for _ in range(rounds + 1):
+        start = perf_counter()
+        one()
+        middle = perf_counter()
+        other()
+        times.append((middle - start, perf_counter() - middle))
+    return times[1:]
+
+
+def times_faster(times) -> float:
+    """Median over the pairs of the other side's time over ours."""
+    return median(theirs / ours for ours, theirs in times)
+
+
+def medians(times) -> tuple[float, float]:
+    """Median seconds of each side."""
+    ours, theirs = zip(*times, strict=True)
+    return median(ours), median(theirs)
+
+
+def command(*words: object) -> Callable[[], None]:
+    """Run embcompress as a process of its own, as a user does."""
+
+    def call() -> None:
+        subprocess.run([sys.executable, "-m", "embcompress", *map(str, words)], check=True)
+
+    return call
+
+
+def peak_memory(*words: object) -> int:
+    """Peak resident bytes of one embcompress process."""
+    script = (
+        "import resource, sys; from embcompress.cli.entry import run; code = run(sys.argv[1:]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], check=True, capture_output=True, text=True
+    )
+    scale = 1 if sys.platform == "darwin" else 1024
+    return int(done.stdout.split()[-1]) * scale
