@@ -83,7 +83,8 @@ class KMeans(Method):
         import numpy as np
 
         from embcompress.codecs.scalar_codebook import ScalarCodebook
-        from embcompress.solvers.scalar_kmeans import codebook, grouped_codebooks
+        from embcompress.solvers.scalar_groups import grouped_codebooks
+        from embcompress.solvers.scalar_kmeans import codebook
 
         solver: Literal["exact", "lloyd"] = "lloyd" if self.solver == "lloyd" else "exact"
         half = self.codebook_dtype == "fp16"
@@ -113,7 +114,8 @@ class KMeansEncoder(Encoder):
 
     def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
         from embcompress.kernels.bits import pack_codes
-        from embcompress.solvers.scalar_kmeans import assign, choose_groups, codebooks_per_row
+        from embcompress.solvers.scalar_groups import choose_groups
+        from embcompress.solvers.scalar_kmeans import assign, codebooks_per_row
 
         codec = self.codec
         if codec.books is None:

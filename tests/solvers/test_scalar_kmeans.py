@@ -9,13 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embcompress.solvers import scalar_kmeans
-from embcompress.solvers.scalar_kmeans import (
-    assign,
-    choose_groups,
-    codebook,
-    codebooks_per_row,
-    grouped_codebooks,
-)
+from embcompress.solvers.scalar_groups import choose_groups, grouped_codebooks
+from embcompress.solvers.scalar_kmeans import assign, codebook, codebooks_per_row
 
 SOLVERS = ("exact", "lloyd")
 
@@ -197,7 +192,7 @@ def test_bins_cost_next_to_nothing(monkeypatch, shape):
     for k in (4, 64):
         best = codebook(values, k, weights)
         with monkeypatch.context() as patch:
-            patch.setattr(scalar_kmeans, "_EXACT_WORK", 0)
+            patch.setattr(scalar_kmeans, "EXACT_WORK", 0)
             patch.setattr(scalar_kmeans, "BINS", 4096)
             found = codebook(values, k, weights)
         cost = [
