@@ -142,7 +142,8 @@ def pack_codes(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     count, d = codes.shape
     out = np.empty((count, packed_bytes(d, bits)), np.uint8)
     pack = pack_parts if by_parts(bits) else pack_string
-    pack(np.ascontiguousarray(codes), bits, out)
+    if out.size:
+        pack(np.ascontiguousarray(codes), bits, out)
     return out
 
 
@@ -159,5 +160,6 @@ def unpack_codes(packed: NDArray[np.uint8], d: int, bits: int) -> NDArray[np.uin
     """
     out = np.empty((packed.shape[0], d), np.uint8)
     unpack = unpack_parts if by_parts(bits) else unpack_string
-    unpack(np.ascontiguousarray(packed), bits, out)
+    if out.size:
+        unpack(np.ascontiguousarray(packed), bits, out)
     return out

@@ -125,5 +125,6 @@ class BinarizeEncoder(Encoder):
 
         parts: dict[str, Any] = {"codes": pack_codes((rows >= 0).astype(np.uint8), 1)}
         if self.codec.scale in ("row16", "row32"):
-            parts["scale"] = np.abs(rows).mean(axis=1, dtype=np.float64).astype(np.float32)
+            total = np.abs(rows).sum(axis=1, dtype=np.float64)
+            parts["scale"] = (total / max(rows.shape[1], 1)).astype(np.float32)
         return parts
