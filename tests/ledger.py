@@ -29,7 +29,7 @@ METHODS = (
     "quantize --bits 3 --group-size 16",
     "quantize --bits 8",
     "kmeans",
-    "kmeans --per group",
+    "kmeans --per group --groups 3",
     "kmeans --per table",
     "kmeans --bits 2",
     "binarize",

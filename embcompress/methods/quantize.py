@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from embcompress.errors import UsageError
 from embcompress.methods.base import Context, Encoder, Method
 from embcompress.options import Option
 from embcompress.tables.rows import Rows
@@ -47,7 +46,10 @@ class Quantize(Method):
     )
     group_size: Annotated[
         int | None,
-        Option("Columns that share a scale and a bias; the whole row by default.", min=1),
+        Option(
+            "Columns that share a scale and a bias; by default, and at most, the whole row.",
+            min=1,
+        ),
     ] = None
     scale_dtype: Annotated[
         Literal["fp16", "fp32"],
@@ -63,11 +65,6 @@ class Quantize(Method):
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
         planned = {}
         for key, rows in tables.items():
-            d = rows.shape[1]
-            if self.group_size is not None and self.group_size > d > 0:
-                raise UsageError(
-                    f"{rows.name}: --group-size {self.group_size} is more than its {d} columns"
-                )
             found = context.statistics(rows, frozenset())
             step = found.root_mean_square / 2**self.bits
             fits = found.largest <= _LARGEST_HALF / 2 and (
@@ -80,7 +77,8 @@ class Quantize(Method):
         from embcompress.codecs.uniform import Uniform
 
         d = rows.shape[1]
-        codec = Uniform(d, self.bits, self.group_size or max(d, 1), self.scale_dtype == "fp16")
+        group = max(1, min(self.group_size or d, d))
+        codec = Uniform(d, self.bits, group, self.scale_dtype == "fp16")
         return QuantizeEncoder(codec, self)
 
 

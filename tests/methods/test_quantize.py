@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import embcompress
 from embcompress.artifact.form import Form
 from embcompress.codecs.base import Parts
 from embcompress.kernels.bits import unpack_codes
@@ -97,9 +96,10 @@ def test_groups_are_quantized_apart(glove_slice):
     assert relative_error(rows, table.restore()) < relative_error(rows, whole.restore())
 
 
-def test_group_size_beyond_the_columns(glove_slice):
-    with pytest.raises(embcompress.errors.UsageError, match="more than its 50 columns"):
-        compress(glove_slice[:10], Quantize(group_size=51))
+def test_group_size_beyond_the_columns_is_the_whole_row(glove_slice):
+    wide, plain = (compress(glove_slice[:10], Quantize(group_size=g)) for g in (51, None))
+    assert np.array_equal(wide.restore(), plain.restore())
+    assert wide.form.part_bytes() == plain.form.part_bytes()
 
 
 @pytest.mark.parametrize(("factor", "dtype"), [(1, "fp16"), (1e6, "fp32"), (1e-6, "fp32")])
