@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import cache, update_wrapper
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numba
@@ -13,6 +15,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+
+@cache
+def _fingerprint() -> str:
+    """Eight letters that change with any file of kernels."""
+    digest = hashlib.blake2b(digest_size=4)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 class Kernel(Generic[P, R]):
@@ -42,6 +53,9 @@ class Kernel(Generic[P, R]):
             return self._compiled
 
     def _build(self) -> Callable[P, R]:
+        # numba looks at a kernel's own file only; helpers are inlined from others, so its cache
+        # files are named after all of them
+        self._function.__qualname__ += f"-{_fingerprint()}"
         try:
             built = numba.njit(self._signature, cache=True, **_FLAGS)(self._function)
         except (RuntimeError, OSError):  # no folder for the cache can be written

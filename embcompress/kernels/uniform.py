@@ -14,51 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.kernels.bits import by_parts, code_at_string
-from embcompress.kernels.jit import inlined, kernel
+from embcompress.kernels.bits import by_parts, code_at_string, packed_bytes
+from embcompress.kernels.halves import from_half
+from embcompress.kernels.jit import kernel
 from embcompress.kernels.lanes import LANES, load, splat, store
 from embcompress.kernels.prefetch import prefetch_span, rows_ahead
 from embcompress.kernels.records import (
     BYTES_2D,
     FLOAT32_OUT,
     INT64_1D,
+    float32_at,
     number_at,
     uint8_at,
+    uint16_at,
     uint64_at,
 )
 from embcompress.kernels.unpacking import bytes_at, part, string
 
-_SIGNATURE = f"void({BYTES_2D}, int64, int64, int64, boolean, {INT64_1D}, {FLOAT32_OUT})"
-
-
-@inlined
-def _scale_groups(
-    records: NDArray[np.uint8],
-    scales: int,
-    group: int,
-    half: bool,
-    out: NDArray[np.float32],
-    i: int,
-    roomy: bool,
-) -> None:
-    """Turn out[i] from codes to values.
-
-    ``scales`` is the byte offset of the row's scales. ``roomy``: up to 15 columns past the row's
-    end may be overwritten.
-    """
-    d = out.shape[1]
-    groups = (d + group - 1) // group
-    size = 2 if half else 4
-    for g in range(groups):
-        scale = number_at(records, scales + g * size, half)
-        bias = number_at(records, scales + (groups + g) * size, half)
-        end = min(g * group + group, d)
-        if roomy and group % LANES == 0:
-            for j in range(i * d + g * group, i * d + end, LANES):
-                store(out, j, load(out, j) * splat(scale) + splat(bias))
-        else:
-            for j in range(g * group, end):
-                out[i, j] = out[i, j] * scale + bias
+_SIGNATURE = f"void({BYTES_2D}, int64, int64, int64, {INT64_1D}, {FLOAT32_OUT})"
 
 
 @kernel(_SIGNATURE)
@@ -66,24 +39,25 @@ def decode_parts(
     records: NDArray[np.uint8],
     at: int,
     bits: int,
-    group: int,
-    half: bool,
+    number_bytes: int,
     rows: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """`decode_uniform` for codes of 1, 2, 4 or 8 bits."""
+    """Decode codes of 1, 2, 4 or 8 bits with one scale and bias a row.
+
+    As `decode_uniform`; ``number_bytes`` is 2 for fp16 scales, 4 for fp32, and 0 to write the
+    codes themselves.
+    """
     count, d = out.shape
     size = np.int64(records.shape[1])
     h = (d * bits + 7) // 8
     mask = (1 << bits) - 1
-    groups = (d + group - 1) // group
-    number = 2 if half else 4
     # Rows are written 16 columns at a time, past the end of a part and of the row: what follows
     # is written later. Near the ends of both arrays, code by code.
     padded = (h + LANES - 1) // LANES * LANES
     last_record = records.size - padded
-    last_row = out.size - max((8 // bits - 1) * h + padded, d + LANES)
-    span = max(padded, h + 2 * groups * number)
+    last_row = out.size - (8 // bits - 1) * h - padded
+    span = max(padded, h + 2 * number_bytes)
     ahead = rows_ahead(span)
     scale: Any = np.float32(1)
     bias: Any = np.float32(0)
@@ -91,11 +65,13 @@ def decode_parts(
         if i + ahead < count:
             prefetch_span(records, rows[i + ahead] * size + at, span)
         start = rows[i] * size + at
-        if groups == 1:
-            scale = number_at(records, start + h, half)
-            bias = number_at(records, start + h + number, half)
-        roomy = start <= last_record and i * d <= last_row
-        if roomy:
+        if number_bytes == 2:
+            scale = from_half(uint16_at(records, start + h))
+            bias = from_half(uint16_at(records, start + h + 2))
+        elif number_bytes == 4:
+            scale = float32_at(records, start + h)
+            bias = float32_at(records, start + h + 4)
+        if start <= last_record and i * d <= last_row:
             target = i * d
             packed = bytes_at(records, start)
             for shift in range(0, 8, bits):
@@ -111,8 +87,6 @@ def decode_parts(
                     code = (uint8_at(records, start + j) >> shift) & mask
                     out[i, first + j] = np.float32(np.int32(code)) * scale + bias
                 first += h
-        if groups > 1:
-            _scale_groups(records, start + h, group, half, out, i, roomy)
 
 
 @kernel(_SIGNATURE)
@@ -120,23 +94,20 @@ def decode_string(
     records: NDArray[np.uint8],
     at: int,
     bits: int,
-    group: int,
-    half: bool,
+    number_bytes: int,
     rows: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """`decode_uniform` for codes of 3, 5, 6 or 7 bits."""
+    """`decode_parts` for codes of 3, 5, 6 or 7 bits."""
     count, d = out.shape
     size = np.int64(records.shape[1])
     h = (d * bits + 7) // 8
-    groups = (d + group - 1) // group
-    number = 2 if half else 4
     # As above; 16 codes are read as two words of 8 bytes, `bits` bytes apart.
     chunks = (d + LANES - 1) // LANES
     padded = chunks * 2 * bits - bits + 8
     last_record = records.size - padded
     last_row = out.size - chunks * LANES
-    span = max(padded, h + 2 * groups * number)
+    span = max(padded, h + 2 * number_bytes)
     ahead = rows_ahead(span)
     scale: Any = np.float32(1)
     bias: Any = np.float32(0)
@@ -144,11 +115,13 @@ def decode_string(
         if i + ahead < count:
             prefetch_span(records, rows[i + ahead] * size + at, span)
         start = rows[i] * size + at
-        if groups == 1:
-            scale = number_at(records, start + h, half)
-            bias = number_at(records, start + h + number, half)
-        roomy = start <= last_record and i * d <= last_row
-        if roomy:
+        if number_bytes == 2:
+            scale = from_half(uint16_at(records, start + h))
+            bias = from_half(uint16_at(records, start + h + 2))
+        elif number_bytes == 4:
+            scale = float32_at(records, start + h)
+            bias = float32_at(records, start + h + 4)
+        if start <= last_record and i * d <= last_row:
             source = start
             for j in range(0, d, LANES):
                 low = uint64_at(records, source)
@@ -160,8 +133,39 @@ def decode_string(
             for j in range(d):
                 code = code_at_string(records, start, h, bits, j)
                 out[i, j] = np.float32(np.int32(code)) * scale + bias
-        if groups > 1:
-            _scale_groups(records, start + h, group, half, out, i, roomy)
+
+
+@kernel(f"void({BYTES_2D}, int64, int64, boolean, {INT64_1D}, {FLOAT32_OUT})")
+def scale_groups(
+    records: NDArray[np.uint8],
+    at: int,
+    group: int,
+    half: bool,
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Turn ``out`` from codes to values; ``at`` is the byte offset of a record's first scale."""
+    count, d = out.shape
+    size = np.int64(records.shape[1])
+    groups = (d + group - 1) // group
+    number = 2 if half else 4
+    span = 2 * groups * number
+    ahead = rows_ahead(span)
+    for i in range(count):
+        if i + ahead < count:
+            prefetch_span(records, rows[i + ahead] * size + at, span)
+        scales = rows[i] * size + at
+        biases = scales + groups * number
+        for g in range(groups):
+            scale = number_at(records, scales + g * number, half)
+            bias = number_at(records, biases + g * number, half)
+            first = g * group
+            end = min(first + group, d)
+            for j in range(first, end - LANES + 1, LANES):
+                codes = load(out, i * d + j)
+                store(out, i * d + j, codes * splat(scale) + splat(bias))
+            for j in range(end - (end - first) % LANES, end):
+                out[i, j] = out[i, j] * scale + bias
 
 
 def decode_uniform(
@@ -184,6 +188,15 @@ def decode_uniform(
         rows: int64 [b], positions within 0 to n - 1, checked by the caller.
         out: float32 [b, D], C-contiguous, the caller's, written.
     """
-    if out.size:
-        decode = decode_parts if by_parts(bits) else decode_string
-        decode(records, at, bits, group, half, rows, out)
+    count, d = out.shape
+    decode = decode_parts if by_parts(bits) else decode_string
+    if d == 0:
+        return
+    if group >= d:
+        decode(records, at, bits, 2 if half else 4, rows, out)
+        return
+    block = max(1, 65536 // d)  # codes stay in the cache until they are scaled
+    for i in range(0, count, block):
+        some, target = rows[i : i + block], out[i : i + block]
+        decode(records, at, bits, 0, some, target)
+        scale_groups(records, at + packed_bytes(d, bits), group, half, some, target)
