@@ -227,6 +227,7 @@ def _dry_run(
     report = report_on(
         job.input, None, plan.forms, parts, placed.total, passed_bytes(plan), {}, job.settings.seed
     )
+    report.gates.extend(check(report, job.gates, source.bytes))
     return Outcome(report, choice, False)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,8 +155,9 @@ def group(
     if reader.frequencies is None:
         raise UsageError("--keep-hot needs --frequencies: it keeps the most frequent rows")
     hot = np.zeros(n, bool)
+    most = math.floor(Fraction(str(keep_hot)) * n)  # 0.29 of 100 rows are 29
     # a stable sort of the negated frequencies: ties go to the lower row number
-    hot[np.argsort(-reader.frequencies, kind="stable")[: int(keep_hot * n)]] = True
+    hot[np.argsort(-reader.frequencies, kind="stable")[:most]] = True
     count = int(hot.sum())
     below = np.concatenate(([0], np.cumsum(~hot)))
     cold_stops = None if stops is None else below[stops].astype(np.int64)

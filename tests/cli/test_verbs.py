@@ -291,6 +291,16 @@ def test_dry_run_writes_nothing(verb, run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_dry_run_judges_sizes(run):
+    assert run("quantize", GLOVE, "--dry-run", "--max-bytes", "1MB")[0] == 0
+    code, _, err = run("quantize", GLOVE, "--dry-run", "--max-bytes", "100KB")
+    assert code == 1
+    assert "file bytes" in err
+    code, _, err = run("quantize", GLOVE, "--dry-run", "--max-rel-error", 1)
+    assert code == 1
+    assert "nothing was measured" in err
+
+
 def test_inspect(artifact, checkpoint, run):
     code, out, _ = run("inspect", GLOVE)
     assert code == 0
