@@ -26,11 +26,11 @@ class Rotate(Method):
         "Gong and Lazebnik 2011, Iterative quantization (pca, itq); Ashkboos et al. 2024, QuaRot"
         " (random rotation before quantization)"
     )
-    example = 'rotate glove.npy -o glove.r4.safetensors --basis random --then "quantize --bits 4"'
+    example = 'rotate glove.npy -o glove.r2.safetensors --then "quantize --bits 2"'
 
     basis: Annotated[
-        Literal["pca", "random", "itq"], Option("The axes that rows are turned into.")
-    ] = "pca"
+        Literal["random", "pca", "itq"], Option("The axes that rows are turned into.")
+    ] = "random"
     center: Annotated[Literal["mean", "none"], Option("What is taken from each column first.")] = (
         "mean"
     )
