@@ -61,7 +61,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, ir.VectorType(_ELEMENTS[kind.element], LANES))
 
 
-_SINGLE, _DOUBLE, _MASK = _Vector("float32"), _Vector("float64"), _Vector("mask")
+SINGLE, _DOUBLE, _MASK = _Vector("float32"), _Vector("float64"), _Vector("mask")
 
 
 def _binary(function: Any, result: _Vector | None, emit: Callable[[Any, Any, Any], Any]) -> None:
@@ -110,7 +110,7 @@ def _splat(context: Any, number: Any) -> Any:
         first = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
         return builder.shuffle_vector(first, empty, ir.Constant(_INT32, [0] * LANES))
 
-    return _operation(_SINGLE, (types.float32,), emit)
+    return _operation(SINGLE, (types.float32,), emit)
 
 
 def _load(context: Any, array: Any, index: Any) -> Any:
@@ -118,7 +118,7 @@ def _load(context: Any, array: Any, index: Any) -> Any:
         pointer = _pointer(target, builder, array, *values)
         return builder.load(pointer, align=4)
 
-    return _SINGLE(array, types.intp), generate
+    return SINGLE(array, types.intp), generate
 
 
 def _store(context: Any, array: Any, index: Any, value: Any) -> Any:
@@ -127,7 +127,7 @@ def _store(context: Any, array: Any, index: Any, value: Any) -> Any:
         builder.store(values[2], pointer, align=4)
         return target.get_dummy_value()
 
-    return types.void(array, types.intp, _SINGLE), generate
+    return types.void(array, types.intp, SINGLE), generate
 
 
 def _store_codes(context: Any, array: Any, index: Any, value: Any) -> Any:
@@ -137,7 +137,7 @@ def _store_codes(context: Any, array: Any, index: Any, value: Any) -> Any:
         builder.store(codes, pointer, align=1)
         return target.get_dummy_value()
 
-    return types.void(array, types.intp, _SINGLE), generate
+    return types.void(array, types.intp, SINGLE), generate
 
 
 def _transpose(
@@ -174,7 +174,7 @@ def _transpose(
 def _unary(name: str) -> Callable[[Any, Any], Any]:
     def typed(context: Any, value: Any) -> Any:
         def emit(builder: Any, lanes: Any) -> Any:
-            suffix = "f32" if value == _SINGLE else "f64"
+            suffix = "f32" if value == SINGLE else "f64"
             kind = ir.FunctionType(lanes.type, [lanes.type])
             named = f"llvm.{name}.v{LANES}{suffix}"
             function = cgutils.get_or_insert_function(builder.module, kind, named)
@@ -216,7 +216,7 @@ def _any_lane(context: Any, mask: Any) -> Any:
 
 def _widen(context: Any, value: Any) -> Any:
     wide = ir.VectorType(ir.DoubleType(), LANES)
-    return _operation(_DOUBLE, (_SINGLE,), lambda builder, lanes: builder.fpext(lanes, wide))
+    return _operation(_DOUBLE, (SINGLE,), lambda builder, lanes: builder.fpext(lanes, wide))
 
 
 def _to_half(context: Any, value: Any) -> Any:
@@ -245,7 +245,7 @@ def _to_half(context: Any, value: Any) -> Any:
         size = builder.select(is_small, builder.bitcast(small, _INT32), normal)
         return builder.bitcast(builder.or_(size, sign), lanes.type)
 
-    return _operation(_SINGLE, (_SINGLE,), emit)
+    return _operation(SINGLE, (SINGLE,), emit)
 
 
 def _compiled(function: Callable[..., Any]) -> Any:

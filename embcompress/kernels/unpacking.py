@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-from embcompress.kernels.lanes import _SINGLE, LANES, Lanes
+from embcompress.kernels.lanes import SINGLE, LANES, Lanes
 from embcompress.kernels.records import reader
 
 _I32 = ir.IntType(32)
@@ -59,7 +59,7 @@ def _part(typing: Any, packed: Any, shift: Any, mask: Any) -> Any:
         codes = builder.and_(moved, _repeated(builder, mask, LANES))
         return builder.sitofp(codes, ir.VectorType(ir.FloatType(), LANES))
 
-    return _SINGLE(_BYTES, types.int32, types.int32), generate
+    return SINGLE(_BYTES, types.int32, types.int32), generate
 
 
 def _string(typing: Any, low: Any, high: Any, bits: Any) -> Any:
@@ -76,7 +76,7 @@ def _string(typing: Any, low: Any, high: Any, bits: Any) -> Any:
         codes = builder.and_(together, _repeated(builder, mask, LANES))
         return builder.sitofp(codes, ir.VectorType(ir.FloatType(), LANES))
 
-    return _SINGLE(types.uint64, types.uint64, types.int64), generate
+    return SINGLE(types.uint64, types.uint64, types.int64), generate
 
 
 def _pick(typing: Any, table: Any, first: Any, codes: Any) -> Any:
@@ -91,7 +91,7 @@ def _pick(typing: Any, table: Any, first: Any, codes: Any) -> Any:
             picked = builder.insert_element(picked, number, _I32(lane))
         return picked
 
-    return _SINGLE(table, types.int64, _SINGLE), generate
+    return SINGLE(table, types.int64, SINGLE), generate
 
 
 def _choose(typing: Any, codes: Any, one: Any, zero: Any) -> Any:
@@ -99,7 +99,7 @@ def _choose(typing: Any, codes: Any, one: Any, zero: Any) -> Any:
         codes, one, zero = arguments
         return builder.select(builder.fcmp_ordered("!=", codes, codes.type(None)), one, zero)
 
-    return _SINGLE(_SINGLE, _SINGLE, _SINGLE), generate
+    return SINGLE(SINGLE, SINGLE, SINGLE), generate
 
 
 #: ``bytes_at(array, offset)``: the 16 bytes from an offset on. Nothing checks bounds.

@@ -1,18 +1,17 @@
 """Ranges and codes of whole tables on two threads, beside torch's row-wise operators."""
 
 from concurrent.futures import ThreadPoolExecutor
-from statistics import median
-from time import perf_counter
 
 import numpy as np
 import pytest
 
 from embcompress.solvers.ranges import quantize_rows
+from tests.benchmarks.pairs import medians, pairs, times_faster
 
 torch = pytest.importorskip("torch")
 
 TILE, BITS = 4096, 4
-PAIRS = {"minmax": 15, "greedy": 3, "lsq": 3}
+ROUNDS = {"minmax": 15, "greedy": 3, "lsq": 3}
 
 pytestmark = pytest.mark.bench
 
@@ -40,27 +39,14 @@ def by_torch(rows, search):
     return lambda: pack(tensor, optimized_qparams=optimized)
 
 
-def pairs(one, other, count):
-    """Seconds of both, taken in turns; the first pair only warms up."""
-    times = []
-    for _ in range(count + 1):
-        start = perf_counter()
-        one()
-        middle = perf_counter()
-        other()
-        times.append((middle - start, perf_counter() - middle))
-    return times[1:]
-
-
-@pytest.mark.parametrize("search", PAIRS)
+@pytest.mark.parametrize("search", ROUNDS)
 @pytest.mark.parametrize("table", ["glove", "minilm"])
 def test_ranges_beside_torch(table, search, request, two_torch_threads):
     rows = np.ascontiguousarray(request.getfixturevalue(table))
     with ThreadPoolExecutor(2) as pool:
-        times = pairs(own(rows, search, pool), by_torch(rows, search), PAIRS[search])
-    speed = [rows.nbytes / median(column) / 1e6 for column in zip(*times, strict=True)]
-    ratio = median(theirs / ours for ours, theirs in times)
+        times = pairs(own(rows, search, pool), by_torch(rows, search), ROUNDS[search])
+    speed = [rows.nbytes / seconds / 1e6 for seconds in medians(times)]
     print(
         f"\n{table} {search}, {BITS} bits: {speed[0]:.0f} MB/s, "
-        f"torch {speed[1]:.0f}, ratio {ratio:.1f}"
+        f"torch {speed[1]:.0f}, ratio {times_faster(times):.1f}"
     )

@@ -1,80 +1,52 @@
-"""Look-ups of 100,000 random rows of 2,000,000 x 64, beside torch's quantized embedding bags."""
+"""Look-ups of 100,000 random rows of 2,000,000 × 64 through the public API, beside torch's bags."""
 
-from concurrent.futures import ThreadPoolExecutor
-from statistics import median
-from time import perf_counter
+from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from embcompress.kernels.bits import packed_bytes
-from embcompress.kernels.uniform import decode_uniform
+import embcompress
+from embcompress.methods import Quantize
+from tests.benchmarks.pairs import medians, pairs, times_faster
 
 torch = pytest.importorskip("torch")
 
-ROWS, COLUMNS, IDS, ROUNDS = 2_000_000, 64, 100_000, 60
+ROWS, COLUMNS, IDS, CALLS = 2_000_000, 64, 100_000, 8
 BAGS = {8: "byte", 4: "4bit", 2: "2bit"}
 
 pytestmark = pytest.mark.bench
 
 
 @pytest.fixture(scope="module")
-def ids():
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, ROWS, IDS) for _ in range(8)]
+def table():
+    return np.random.default_rng(0).standard_normal((ROWS, COLUMNS)).astype(np.float32)
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
-def torch_lookup(bits, ids):
-    bag = getattr(torch.ops.quantized, f"embedding_bag_{BAGS[bits]}_rowwise_offsets")
-    pack = getattr(torch.ops.quantized, f"embedding_bag_{BAGS[bits]}_prepack")
-    packed = pack(torch.randn(ROWS, COLUMNS))
+@pytest.mark.parametrize("bits", BAGS)
+def test_lookup_beside_torchs_bags(bits, table):
+    """Bags of one, two threads each; ours reuses its output, as ``out=`` allows."""
+    torch.set_num_threads(2)
+    operators = torch.ops.quantized
+    look_up = getattr(operators, f"embedding_bag_{BAGS[bits]}_rowwise_offsets")
+    packed = getattr(operators, f"embedding_bag_{BAGS[bits]}_prepack")(torch.from_numpy(table))
+    compressed = embcompress.compress(table, Quantize(bits=bits, range="minmax"))
+    random = np.random.default_rng(1)
+    ids = [random.integers(0, ROWS, IDS) for _ in range(CALLS)]
+    tensors = [torch.from_numpy(i) for i in ids]
     offsets = torch.arange(IDS)
-    ids = [torch.from_numpy(one) for one in ids]
-    return lambda k: bag(packed, ids[k], offsets, False, 0, False, None, None, False)
-
-
-def own_lookup(bits, ids, pool, threads):
-    rng = np.random.default_rng(1)
-    h = packed_bytes(COLUMNS, bits)
-    records = rng.integers(0, 255, (ROWS, h + 4), dtype=np.uint8)
-    scales = rng.uniform(-1.5, -0.5, (ROWS, 2)).astype(np.float16)
-    records[:, h:] = scales.view(np.uint8)
     out = np.empty((IDS, COLUMNS), np.float32)
-    shares = [slice(IDS * i // threads, IDS * (i + 1) // threads) for i in range(threads)]
 
-    def one(k, share):
-        decode_uniform(records, 0, bits, COLUMNS, True, ids[k][share], out[share])
+    def ours():
+        for i in ids:
+            compressed.lookup(i, out=out)
 
-    def all_shares(k):
-        for job in [pool.submit(one, k, share) for share in shares]:
-            job.result()
+    def theirs():
+        for i in tensors:
+            look_up(packed, i, offsets, False, 0, False, None, None, False)
 
-    return all_shares if threads > 1 else lambda k: one(k, shares[0])
-
-
-@pytest.mark.parametrize("bits", [8, 4, 2])
-def test_uniform_beside_torch(bits, ids, threads):
-    with ThreadPoolExecutor(threads) as pool:
-        own, other = own_lookup(bits, ids, pool, threads), torch_lookup(bits, ids)
-        times = []
-        for k in range(ROUNDS):
-            start = perf_counter()
-            own(k % 8)
-            middle = perf_counter()
-            other(k % 8)
-            times.append((middle - start, perf_counter() - middle))
-    pairs = times[ROUNDS // 6 :]
-    speed = [IDS / median(column) / 1e6 for column in zip(*pairs, strict=True)]
-    ratio = median(theirs / ours for ours, theirs in pairs)
+    times = pairs(ours, theirs, 40)
+    speeds = [CALLS * IDS / seconds / 1e6 for seconds in medians(times)]
     print(
-        f"\n{bits} bits, {threads} thread(s): {speed[0]:.0f} M rows/s, "
-        f"torch {speed[1]:.0f}, ratio {ratio:.2f}"
+        f"\nlook-ups at {bits} bits: {speeds[0]:.0f} M rows/s, torch {speeds[1]:.0f},"
+        f" ratio {times_faster(times):.2f}"
     )
