@@ -43,7 +43,7 @@ def _report(
     from embcompress.cli.output import check_report_files, show_report
     from embcompress.cli.terminal import progress_for
     from embcompress.pipeline.reporting import report_artifact
-    from embcompress.pipeline.run import usable_memory
+    from embcompress.pipeline.room import usable_memory
     from embcompress.report.gates import check
     from embcompress.threads import available
 

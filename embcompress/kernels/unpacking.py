@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
-from embcompress.kernels.lanes import SINGLE, LANES, Lanes
+from embcompress.kernels.lanes import LANES, SINGLE, Lanes
 from embcompress.kernels.records import reader
 
 _I32 = ir.IntType(32)

@@ -33,6 +33,11 @@ class Context(Protocol):
         """Cores to use."""
         ...
 
+    @property
+    def memory(self) -> int:
+        """Bytes to stay below."""
+        ...
+
     def statistics(self, rows: Rows, needs: frozenset[str]) -> Statistics:
         """Statistics of some rows; collected in one pass unless they are known already."""
         ...
@@ -75,6 +80,14 @@ class Method(ABC):
         """Whether each field is fitted apart even without ``--per-field``."""
         return False
 
+    def preflight(self, rows: Rows, context: Context) -> None:  # noqa: B027
+        """Refuse what cannot work on some rows, before anything is read.
+
+        Raises:
+            UsageError: Options that cannot work on this shape.
+            IOFailure: Too little memory.
+        """
+
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
         """Settle options that depend on shapes, values, a budget, or all tables together.
 
@@ -83,7 +96,7 @@ class Method(ABC):
             context: Statistics and the run's settings.
 
         Raises:
-            UsageError: The options cannot work on a table, before any work is done.
+            UsageError: The options cannot work on a table's values.
         """
         return dict.fromkeys(tables, self)
 

@@ -62,6 +62,12 @@ class Binarize(Method):
     def per_field(self) -> bool:
         return self.scale == "field"
 
+    def preflight(self, rows: Rows, context: Context) -> None:
+        from embcompress.solvers.rotation import check_room
+
+        if self.rotate == "itq":
+            check_room(rows.name, rows.shape[1], context.memory)
+
     def fit(self, rows: Rows, context: Context) -> Encoder:
         import numpy as np
 

@@ -59,15 +59,17 @@ class KMeans(Method):
     def needs(self) -> frozenset[str]:
         return frozenset() if self.per == "row" else frozenset({"sample"})
 
+    def preflight(self, rows: Rows, context: Context) -> None:
+        n = rows.shape[0]
+        if self.per == "group" and self.groups > n > 0:
+            raise UsageError(
+                f"{rows.name}: --groups {self.groups} is more than its {n} rows; use {n} or fewer"
+            )
+
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
         planned = {}
         for key, rows in tables.items():
-            n, d = rows.shape
-            if self.per == "group" and self.groups > n > 0:
-                raise UsageError(
-                    f"{rows.name}: --groups {self.groups} is more than its {n} rows; use {n} or"
-                    " fewer"
-                )
+            d = rows.shape[1]
             found = context.statistics(rows, self.needs)
             fits = found.largest <= _LARGEST_HALF and (
                 found.root_mean_square >= _SMALLEST_HALF or found.largest == 0

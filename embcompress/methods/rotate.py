@@ -57,6 +57,11 @@ class Rotate(Method):
         own = {"random": {"moments"}, "pca": {"moments", "gram"}}
         return frozenset(own.get(self.basis, {"moments", "gram", "sample"}))
 
+    def preflight(self, rows: Rows, context: Context) -> None:
+        from embcompress.solvers.rotation import check_room
+
+        check_room(rows.name, rows.shape[1], context.memory)
+
     def fit(self, rows: Rows, context: Context) -> Encoder:
         import numpy as np
 

@@ -32,12 +32,14 @@ class RunContext:
         seed: Seeds every random choice.
         threads: Cores to use.
         memory: Bytes to stay below.
+        spare: Bytes of them for the report's samples.
         progress: Told of stages and rows.
     """
 
     seed: int
     threads: int
     memory: int
+    spare: int
     progress: Progress
     _known: dict[int, tuple[Rows, frozenset[str], Statistics]] = field(default_factory=dict)
 
@@ -92,6 +94,7 @@ class RunContext:
 
     def fit(self, method: Method, rows: Rows) -> Encoder:
         """Settle and fit another method on rows, such as coordinates."""
+        method.preflight(rows, self)
         settled = method.plan({"rows": rows}, self)["rows"]
         return settled.fit(rows, self)
 

@@ -107,8 +107,12 @@ def fit_tables(
     Raises:
         BadInput: A table holds NaN or infinity.
         UsageError: A method cannot work on a table.
+        IOFailure: Too little memory.
     """
     groups: dict[Method, dict[str, Any]] = {}
+    for name, table in tables.items():
+        for segment, method in zip(table.segments, methods[name], strict=True):
+            method.preflight(segment, context)
     for name, table in tables.items():
         context.survey(table, [m.needs for m in methods[name]])
         for segment, method in zip(table.segments, methods[name], strict=True):

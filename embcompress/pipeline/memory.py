@@ -56,7 +56,7 @@ def compress(
     if frequencies is not None:
         weights = check_frequencies(np.asarray(frequencies), table.shape[0], name)
     threads = settings.threads or available()
-    context = RunContext(settings.seed, threads, 2**62, Progress())
+    context = RunContext(settings.seed, threads, 2**62, 2**62, Progress())
     grouped = group_table(table, method, weights, fields, settings)
     methods = segment_methods(grouped, method, settings)
     fitted = fit_tables({name: grouped}, {name: method}, {name: methods}, context)[name]

@@ -15,6 +15,7 @@ from embcompress.artifact.form import Form
 from embcompress.artifact.reader import Artifact
 from embcompress.artifact.table import CompressedTable
 from embcompress.errors import BadInput, UsageError
+from embcompress.pipeline.room import fit_memory
 from embcompress.pipeline.sizes import table_parts
 from embcompress.progress import Progress
 from embcompress.report.metrics import Comparison
@@ -137,13 +138,15 @@ def report_artifact(
         passed = sum(sizes[n] for n in artifact.passed)
         errors: dict[str, TableErrors] = {}
         if against is not None:
+            shapes = [table.shape for table in artifact.values()]
+            threads, spare = fit_memory(memory, threads, shapes)
             with open_source(against) as source:
                 rows = {name: table.shape[0] for name, table in artifact.items()}
                 weights = read_frequencies(frequencies, rows) if frequencies else {}
                 for name, table in artifact.items():
                     original = _original(source.table, name, table, against)
                     comparison = Comparison(
-                        *table.shape, frequencies=weights.get(name), seed=seed, memory=memory
+                        *table.shape, frequencies=weights.get(name), seed=seed, memory=spare
                     )
                     compare(original, table, comparison, threads, progress)
                     errors[name] = comparison.result(8 * sum(parts[name].values()), threads)

@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 from embcompress.artifact.atomic import check_target
 from embcompress.artifact.form import KEY, MEASURED
 from embcompress.artifact.writer import ArtifactWriter, Extent, Passed, Plan, place, ragged_sizes
-from embcompress.errors import BadInput, IOFailure, UsageError
+from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
 from embcompress.methods.spelling import apply_sets
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
 from embcompress.pipeline.reporting import report_on
+from embcompress.pipeline.room import fit_memory, usable_memory
 from embcompress.pipeline.segments import Fields, Grouped, Reader, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
 from embcompress.progress import Progress
-from embcompress.report.gates import Gates, check, parse_size
+from embcompress.report.gates import Gates, check
 from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors
-from embcompress.tables.base import Table, tile_rows
+from embcompress.tables.base import Table
 from embcompress.tables.choose import Choice, choose
 from embcompress.tables.fields import read_fields
 from embcompress.tables.frequencies import read_frequencies
@@ -36,8 +37,6 @@ from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
 from embcompress.version import __version__
 
-_DEFAULT_MEMORY = 800 * 10**6
-_BASE_MEMORY = 260 * 10**6  # the interpreter, numba, faiss and their code
 _HOT = {"fp32": ("cast", {"to": "fp32"}), "fp16": ("cast", {"to": "fp16"})}
 _HOT_INT8 = ("quantize", {"bits": 8, "range": "minmax"})
 
@@ -130,12 +129,12 @@ def prepared(
         names = [taken.name for taken in choice.taken]
         tables = {name: source.table(name) for name in names}
         rows = {name: table.shape[0] for name, table in tables.items()}
-        threads = _fit_memory(memory, threads, list(tables.values()))
+        threads, spare = fit_memory(memory, threads, [t.shape for t in tables.values()])
         frequencies = read_frequencies(job.frequencies, rows) if job.frequencies else {}
         fields = read_fields(job.fields, rows) if job.fields else {}
         if settings.per_field and not job.fields:
             raise UsageError("--per-field needs --fields: without it each table is one field")
-        context = RunContext(settings.seed, threads, memory, progress)
+        context = RunContext(settings.seed, threads, memory, spare, progress)
         asked = apply_sets(job.method, job.sets, names)
         grouped: dict[str, Grouped] = {}
         methods: dict[str, list[Method]] = {}
@@ -167,28 +166,6 @@ def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[
     return [hot if s.segment == table.hot else method for s in table.segments]
 
 
-def usable_memory(text: str | None) -> int:
-    """Bytes to stay below.
-
-    Args:
-        text: Such as ``600MB``; None for the default.
-
-    Raises:
-        UsageError: The text is no size.
-    """
-    return parse_size(text) if text else _DEFAULT_MEMORY
-
-
-def _fit_memory(memory: int, threads: int, tables: list[Table]) -> int:
-    """Threads that the memory allows: each holds a few tiles."""
-    widest = max((min(t.shape[0], tile_rows(t.shape[1])) * t.shape[1] for t in tables), default=0)
-    each = 6 * 4 * widest
-    least = _BASE_MEMORY + each
-    if memory < least:
-        raise IOFailure(f"--memory {memory:,} bytes is too little: these tables need {least:,}")
-    return max(1, min(threads, (memory - _BASE_MEMORY) // max(each, 1)))
-
-
 def _passed(source: Source, fitted: Mapping[str, Fitted]) -> Iterator[Passed]:
     for name, info in source.tensors.items():
         if name not in fitted:
@@ -201,7 +178,7 @@ def _comparison(fitted: Fitted, job: Job, context: RunContext) -> Comparison:
         *fitted.form.shape,
         frequencies=fitted.table.reader.frequencies,
         seed=job.settings.seed,
-        memory=max(context.memory - _BASE_MEMORY, context.memory // 4),
+        memory=context.spare,
         full=job.full_report and job.output is not None,
     )
 

@@ -5,10 +5,28 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from embcompress.errors import IOFailure
 from embcompress.solvers.statistics import Statistics
 
 _ITQ_ROUNDS = 50
+_MATRICES = 4  # the Gram matrix, its eigenvectors and LAPACK's work, float64 [D, D] each
 _ITQ_ROWS = 25_000
+
+
+def check_room(name: str, d: int, memory: int) -> None:
+    """Refuse a rotation that does not fit the memory, before any work.
+
+    Args:
+        name: The table, for the error.
+        d: Columns D.
+        memory: Bytes to stay below.
+
+    Raises:
+        IOFailure: Fitting it takes more.
+    """
+    need = _MATRICES * 8 * d * d
+    if need > memory:
+        raise IOFailure(f"{name}: rotating {d:,} columns needs {need:,} bytes; raise --memory")
 
 
 def center_of(found: Statistics, *, median: bool) -> NDArray[np.float64]:
