@@ -12,6 +12,7 @@ from embcompress.report.recall import interval, neighbours, normalise, shares
 from embcompress.report.sample import Kept, proportional, spread
 
 _MOST_FLOATS = 2**25
+_COPIES = 4
 _ROW_COST = 16
 """The search spends on a row as much as on so many of its weights."""
 
@@ -66,7 +67,10 @@ class Sampled:
         k: int,
     ) -> None:
         self.k = min(k, rows - 1)
-        room = min(_MOST_FLOATS // (dim + _ROW_COST), memory * 3 // 4 // (8 * dim + 8))
+        own = memory * 3 // 4
+        # queries and their partners are copied: of wide rows, the copies are most of it
+        fit = max(own // (_COPIES * 8 * dim), (own - _COPIES * 8 * dim * queries) // (8 * dim + 8))
+        room = min(_MOST_FLOATS // (dim + _ROW_COST), fit)
         self._rows = rows
         self._base = Kept(spread(rows, max(room, self.k + 1), random), dim)
         kept = len(self._base.ids)
