@@ -155,7 +155,8 @@ def _cluster(ordered: Float32, groups: int, weights: Float64, seed: int) -> Int6
         features.shape[1], groups, niter=20, seed=seed % 2**31, min_points_per_centroid=1
     )
     kmeans.train(features, weights=(weights / weights.max()).astype(np.float32))
-    return kmeans.index.search(features, 1)[1][:, 0].astype(np.int64)
+    which: Int64 = kmeans.index.search(features, 1)[1][:, 0].astype(np.int64)
+    return which
 
 
 def _closest(ordered: Float32, books: Float32) -> tuple[Int64, Float64]:
