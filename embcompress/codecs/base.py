@@ -222,6 +222,50 @@ class Codec(ABC):
             out: float32 [b, D], C-contiguous, written whole.
         """
 
+    def dots(
+        self, parts: Parts, queries: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Inner products of queries with decoded rows, computed on codes.
+
+        Args:
+            parts: The segment's encoded rows.
+            queries: float32 [q, D], C-contiguous.
+            rows: int64 [b], positions in the segment, in range.
+
+        Returns:
+            float32 [q, b], or None where decoding the rows is the best way.
+        """
+        return None
+
+    def squared_norms(
+        self, parts: Parts, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Squared norms of decoded rows, computed on codes.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment, in range.
+
+        Returns:
+            float32 [b], or None where decoding the rows is the best way.
+        """
+        return None
+
+    def pair_dots(
+        self, parts: Parts, first: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Inner products of pairs of decoded rows, from products of codewords made beforehand.
+
+        Args:
+            parts: The segment's encoded rows.
+            first: int64 [b], positions in the segment, in range.
+            second: int64 [b], likewise.
+
+        Returns:
+            float32 [b], or None where decoding the rows is the best way.
+        """
+        return None
+
     @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:
         """Check that every stored value of some rows can be decoded.
