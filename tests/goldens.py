@@ -10,12 +10,17 @@ from embcompress.artifact.form import MEASURED, Form, Segment
 from embcompress.artifact.rowmap import Labels, Ranges, Whole
 from embcompress.artifact.table import CompressedTable
 from embcompress.artifact.writer import ArtifactWriter, Plan
+from embcompress.codecs.additive import Additive, ranges
+from embcompress.codecs.base import PackedRows
 from embcompress.codecs.binary import Binary
+from embcompress.codecs.centroids import Centroids
 from embcompress.codecs.dense import Dense
+from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
 from embcompress.codecs.uniform import Uniform
 from embcompress.kernels.bits import pack_codes
+from embcompress.kernels.product import pack_product
 
 N, D = 70, 13
 
@@ -26,6 +31,26 @@ def _numbers(*shape):
 
 def _basis():
     return np.ascontiguousarray(np.linalg.qr(_numbers(D, D).astype(np.float64))[0][:7], np.float32)
+
+
+def _product(segments, bits, codewords=None, numbers="fp16"):
+    books = _numbers(codewords or 2**bits, D).astype(np.dtype(numbers.replace("fp", "float")))
+    return Product(D, segments, bits, books)
+
+
+def _additive(books, splits, bits, numbers="fp16"):
+    size = sum(r.size for r in ranges(D, books, splits, 2**bits))
+    return Additive(D, books, splits, bits, _numbers(size).astype(numbers.replace("fp", "float")))
+
+
+def _nested():
+    """Tiers of one codebook: the first uses 3 of its codewords, the second all 20."""
+    books = _numbers(20, D).astype(np.float16)
+    labels = (np.arange(N) % 3 != 0).astype(np.uint8)
+    many = int(labels.sum())
+    rowmap = Labels.build(labels, [Whole(N - many), Whole(many, 1)])
+    few, all_words = Product(D, 5, 2, books), Product(D, 5, 5, books)
+    return rowmap, (Segment(N - many, few), Segment(many, all_words))
 
 
 def _whole(codec):
@@ -41,6 +66,24 @@ def _tiers():
     plain = Uniform(D, 4, D, True)
     segments = (Segment(N - cold, Dense(D, "fp16")), Segment(20, rotated))
     return rowmap, (*segments, Segment(cold - 20, plain))
+
+
+def _strings():
+    """Hot rows and two fields, all bit strings of other widths, one behind an offset."""
+    labels = (np.arange(N) % 7 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([23, cold]))])
+    hot = Segment(N - cold, Centroids(D, False, _numbers(9, D)))
+    shifted = Projected(D, _numbers(D), None, Centroids(D, True, _halves(300, D)))
+    return rowmap, (
+        hot,
+        Segment(23, shifted),
+        Segment(cold - 23, Centroids(D, True, _halves(5, D))),
+    )
+
+
+def _halves(*shape):
+    return _numbers(*shape).astype(np.float16).astype(np.float32)
 
 
 CASES = {
@@ -62,6 +105,20 @@ CASES = {
     "projected-offset": lambda: _whole(Projected(D, _numbers(D), None, Binary(D, "row16", None))),
     "projected-basis": lambda: _whole(Projected(D, _numbers(D), _basis(), Uniform(7, 4, 7, True))),
     "tiers": _tiers,
+    **{f"product-{b}": lambda b=b: _whole(_product(4, b)) for b in (0, 1, 2, 3, 4, 8, 9, 12)},
+    "product-fp32": lambda: _whole(_product(13, 5, 19, "fp32")),
+    "product-rotated": lambda: _whole(
+        Projected(D, _numbers(D), _basis(), Product(7, 3, 6, _numbers(64, 7)))
+    ),
+    "product-tiers": _nested,
+    "centroids-1": lambda: _whole(Centroids(D, True, _halves(1, D))),
+    "centroids-5": lambda: _whole(Centroids(D, True, _halves(5, D))),
+    "centroids-300-fp32": lambda: _whole(Centroids(D, False, _numbers(300, D))),
+    "strings": _strings,
+    **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
+    "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
+    "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
 
 
@@ -76,6 +133,13 @@ def records(segment: Segment) -> np.ndarray:
     for f in layout.fields:
         if f.name.endswith("group"):
             parts[f.name] = random.integers(0, len(innermost.books), (n, 1))
+        elif isinstance(innermost, Additive):
+            codes = random.integers(0, 2**innermost.bits, (n, innermost.books))
+            parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif isinstance(innermost, Product):
+            most = min(2**innermost.bits, len(innermost.codebook))
+            codes = random.integers(0, most, (n, innermost.segments))
+            parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
         elif f.name.endswith("codes"):
             bits = getattr(innermost, "bits", 1)
             codes = random.integers(0, 2**bits, (n, innermost.dim))
@@ -87,6 +151,16 @@ def records(segment: Segment) -> np.ndarray:
     return layout.pack(parts, n)
 
 
+def strings(segment: Segment) -> dict[str, np.ndarray]:
+    """Codes of the parts that are bit strings, random."""
+    innermost = segment.codec
+    while isinstance(innermost, Projected):
+        innermost = innermost.inner
+    random = np.random.default_rng(segment.rows)
+    packed = segment.codec.layout().packed
+    return {p.name: random.integers(0, len(innermost.book), segment.rows) for p in packed}
+
+
 def artifact(case, path: Path) -> np.ndarray:
     """Write the artifact of a case; gives the rows it decodes to, float32 [N, D]."""
     import embcompress
@@ -95,7 +169,14 @@ def artifact(case, path: Path) -> np.ndarray:
     form = Form("emb.weight", (N, D), "F32", rowmap, segments, {"name": "golden"})
     with ArtifactWriter(path, Plan((form,), (), {}, "golden"), 1) as writer:
         for i, segment in enumerate(segments):
-            writer.sink(form).put_records(i, 0, records(segment))
+            sink, fixed, codes = writer.sink(form), records(segment), strings(segment)
+            if fixed.size:
+                sink.put_records(i, 0, fixed)
+            for part in segment.codec.layout().packed:
+                for start in range(0, segment.rows, 9):
+                    some = codes[part.name][start : start + 9]
+                    rows = PackedRows.build(some, part.bits, start)
+                    sink.put_packed(i, part.name, start, rows)
         writer.close_ragged()
         writer.finish({form.name: np.zeros(len(MEASURED))})
         writer.commit()

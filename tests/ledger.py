@@ -18,6 +18,8 @@ from embcompress.methods import registry
 from embcompress.methods.spelling import parse_method
 from embcompress.pipeline.run import Job, run
 from embcompress.progress import Progress
+from embcompress.tables.choose import choose
+from embcompress.tables.source import open_source
 
 FILE = Path(__file__).with_name("ledger.json")
 METHODS = (
@@ -37,6 +39,18 @@ METHODS = (
     "binarize",
     "binarize --center mean --scale column",
     "binarize --rotate itq",
+    "aq",
+    "aq --codebooks 5 --search lsq",
+    "aq --search product-residual --beam 4",
+    "pq",
+    "pq --subquantizers 8 --bits 6",
+    "pq --subquantizers 7 --rotate opq",
+    "pq --bits 4 --rotate pca",
+    "mgqe",
+    'mgqe --subquantizers 8 --groups "0.05:500,0.2:100,10"',
+    "xlightfm --budget 8x",
+    "saec",
+    "saec --clusters 3",
     "rotate",
     'rotate --then "quantize --bits 2"',
     'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
@@ -68,16 +82,28 @@ def recommender() -> dict[str, np.ndarray]:
 SYNTHETIC = {"d37": wide, "recommender": recommender}
 
 
+def zipf(path: Path) -> dict[str, np.ndarray]:
+    """Frequencies of the rows of every table that fall as 1/(row number + 1)."""
+    with open_source(path) as source:
+        taken = choose(source, []).taken
+        rows = {t.name: source.table(t.name).shape[0] for t in taken}
+    return {name: 1.0 / np.arange(1, n + 1) for name, n in rows.items()}
+
+
 def measure(path: Path) -> dict[str, dict[str, float]]:
     """Error and bytes of every method on a file."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for text in METHODS:
             method = parse_method(text)
+            weights = Path(folder) / "weights.safetensors"
+            if method.tiers and not weights.exists():
+                save_file(zipf(path), weights)
             job = Job(
                 input=path,
                 output=Path(folder) / "out.safetensors",
                 method=method,
+                frequencies=weights if method.tiers else None,
                 force=True,
                 full_report=False,
                 tables=("*word_embeddings.weight",) if "minilm" in str(path) else (),

@@ -37,7 +37,9 @@ def table(name, entry, tensors):
         tensor = f"{name}::{i}::rows" if i else f"{name}::rows"
         records = tensors.get(tensor, np.empty((segment["rows"], 0), np.uint8))
         shared = {part: tensors[t] for part, t in segment["shared"].items()}
-        rows, _ = decode(segment, d, records, shared)
+        begin = tensor.removesuffix("rows")
+        strings = {t[len(begin) :]: a for t, a in tensors.items() if t.startswith(begin)}
+        rows, _ = decode(segment, d, records, shared, strings)
         mine = segments == i
         out[mine] = rows[positions[mine]]
     return out
@@ -76,10 +78,16 @@ def unpack(raw, d, b):
 
 
 class Fields:
-    """Takes fields off the front of records, in order."""
+    """Takes fields off the front of records, in order, and parts that are bit strings."""
 
-    def __init__(self, records):
+    def __init__(self, records, strings):
         self.left = records
+        self.strings = strings
+
+    def string(self, part, b):
+        n = len(self.left)
+        bits = np.unpackbits(self.strings[f"{part}.bits"], bitorder="little")[: n * b]
+        return (bits.reshape(n, b).astype(np.int64) << np.arange(b)).sum(axis=1)
 
     def take(self, dtype, count):
         size = np.dtype(dtype).itemsize * count
@@ -87,9 +95,9 @@ class Fields:
         return np.ascontiguousarray(raw).view(dtype).reshape(len(raw), count)
 
 
-def decode(segment, d, records, shared):
+def decode(segment, d, records, shared, strings):
     """Rows of a segment, and what is left of its records."""
-    config, fields = segment["config"], Fields(records)
+    config, fields = segment["config"], Fields(records, strings)
     assert segment["version"] == 1
     rows = CODECS[segment["codec"]](config, d, fields, shared)
     return rows, fields.left
@@ -141,7 +149,8 @@ def dense(config, d, fields, shared):
 def projected(config, d, fields, shared):
     k = config["coordinates"]
     inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
-    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared)
+    strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
+    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared, strings)
     if not k:
         return shared["offset"] + c
     out = np.tile(shared["offset"], (len(c), 1))
@@ -150,7 +159,50 @@ def projected(config, d, fields, shared):
     return out
 
 
+def centroids(config, d, fields, shared):
+    k = config["rows"]
+    b = (k - 1).bit_length()
+    codes = fields.string("codes", b) if b else np.zeros(len(fields.left), int)
+    return shared["codebook"].astype(np.float32)[codes]
+
+
+def wide_codes(raw, s, b):
+    if b in (0, 1, 2, 4, 8):
+        return unpack(raw, s, b).astype(int) if b else np.zeros((len(raw), s), int)
+    bits = np.unpackbits(raw, axis=1, bitorder="little")[:, : s * b].reshape(len(raw), s, b)
+    return (bits.astype(int) << np.arange(b)).sum(axis=2)
+
+
+def additive(config, d, fields, shared):
+    s, r, b = config["books"], config["ranges"], config["bits"]
+    codes = wide_codes(fields.take("u1", -(-s * b // 8)), s, b)
+    numbers = shared["codebook"].astype(np.float32)
+    out = np.empty((len(codes), d), np.float32)
+    column = book = at = 0
+    for i in range(r):
+        width, count = d // r + (i < d % r), s // r + (i < s % r)
+        for m in range(count):
+            words = numbers[at : at + 2**b * width].reshape(2**b, width)[codes[:, book + m]]
+            here = out[:, column : column + width]
+            here[:] = here + words if m else words
+            at += 2**b * width
+        column, book = column + width, book + count
+    return out
+
+
+def product(config, d, fields, shared):
+    s, b = config["segments"], config["bits"]
+    raw = fields.take("u1", -(-s * b // 8))
+    codes = wide_codes(raw, s, b)
+    widths = [d // s + (i < d % s) for i in range(s)]
+    segment = np.repeat(np.arange(s), widths)
+    return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
+
+
 CODECS = {
+    "additive": additive,
+    "product": product,
+    "centroids": centroids,
     "uniform": uniform,
     "scalar-codebook": scalar_codebook,
     "binary": binary,

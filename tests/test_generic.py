@@ -17,7 +17,7 @@ from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.verification import verify
 from embcompress.progress import Progress
 from tests import reader
-from tests.variants import groupings, variants
+from tests.variants import frequencies_for, groupings, variants
 
 VARIANTS = dict(variants())
 GROUPINGS = dict(groupings())
@@ -49,7 +49,7 @@ def compressed(folder: Path, method, output: Path, grouping=None, **settings):
         output=output,
         method=method,
         settings=Settings(**grouping, **settings),
-        frequencies=folder / "frequencies.npy" if "keep_hot" in grouping else None,
+        frequencies=folder / "frequencies.npy" if "keep_hot" in grouping or method.tiers else None,
         fields=folder / "fields.json",
         force=True,
         **SQUEEZED,
@@ -82,11 +82,11 @@ def test_file_equals_memory(variant, grouping, artifacts, folder):
     """What a file decodes to is what in-memory compression decodes to, bit for bit."""
     path, _ = artifacts(variant, grouping)
     settings = GROUPINGS[grouping]
-    hot = "keep_hot" in settings
+    weighted = "keep_hot" in settings or VARIANTS[variant].tiers
     table = compress(
         np.load(folder / "table.npy"),
         VARIANTS[variant],
-        frequencies=np.load(folder / "frequencies.npy") if hot else None,
+        frequencies=np.load(folder / "frequencies.npy") if weighted else None,
         fields=FIELDS,
         settings=Settings(**settings),
     )
@@ -169,14 +169,16 @@ def test_every_flipped_byte_is_noticed(method, artifacts, tmp_path):
 def test_lookup_refuses_damaged_rows(method, artifacts, tmp_path):
     path, _ = artifacts(method)
     with open_artifact(path) as artifact:
-        info = artifact.header.tensors["table::rows"]
+        tensors = artifact.header.tensors
+        info = tensors.get("table::rows") or tensors["table::codes.bits"]
         spot = artifact.header.data_start + (info.begin + info.end) // 2
+        mine = np.flatnonzero(artifact["table"].form.rowmap.locate(np.arange(N))[0] == 0)
     raw = bytearray(path.read_bytes())
     raw[spot] ^= 16
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(raw)
     with pytest.raises(embcompress.errors.BadInput, match="is damaged between"):
-        embcompress.open(bad)["table"].lookup([N // 2])
+        embcompress.open(bad)["table"].lookup([mine[len(mine) // 2]])
 
 
 SHAPES = [(0, 5), (5, 0), (1, 1), (3, 1), (1, 9), (2, 7), (70, 33)]
@@ -189,8 +191,16 @@ def test_small_shapes(method, shape, tmp_path):
     table = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
     np.save(tmp_path / "t.npy", table)
     output = tmp_path / "t.safetensors"
+    made = registry()[method]()
+    weights = frequencies_for(made, shape[0])
+    if weights is not None:
+        np.save(tmp_path / "f.npy", weights)
     job = Job(
-        input=tmp_path / "t.npy", output=output, method=registry()[method](), keep_failed=True
+        input=tmp_path / "t.npy",
+        output=output,
+        method=made,
+        frequencies=None if weights is None else tmp_path / "f.npy",
+        keep_failed=True,
     )
     report = run(job, Progress()).report
     assert verify(output, 1, Progress()).problems == []

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from embcompress.methods import registry
 from embcompress.options import declared
 
-_TEXT = {"then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row")}
+_TEXT = {
+    "then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row"),
+    "budget": ("8x", "3bpw", "30KB"),
+    "groups": ("0.5:7,0.25:90,3", "0.02:4096,1"),
+}
 
 
 def values(option):
@@ -34,6 +40,11 @@ def variants():
                         f"{name}-{option.name}-{value}".replace(" ", "_"),
                         cls(**{option.name: value}),
                     )
+
+
+def frequencies_for(method, rows):
+    """Frequencies of rows for a method that cannot do without, else None."""
+    return 1.0 / np.arange(1, rows + 1) if method.tiers else None
 
 
 def groupings():

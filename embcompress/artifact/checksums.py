@@ -87,6 +87,16 @@ class Guard:
         first = self._first[tensor]
         self._need(range(first, first + chunks(nbytes)))
 
+    def span(self, tensor: str, begin: int, end: int) -> None:
+        """Check the chunks that hold the bytes ``begin … end - 1`` of a tensor.
+
+        Raises:
+            BadInput: A chunk does not match its checksum.
+        """
+        if self._on and end > begin:
+            first = self._first[tensor]
+            self._need(range(first + begin // CHUNK, first + (end - 1) // CHUNK + 1))
+
     def records(self, tensor: str, rows: NDArray[np.int64], size: int, nbytes: int) -> None:
         """Check the chunks that hold some records.
 
@@ -101,13 +111,37 @@ class Guard:
         """
         if not self._on or tensor in self._all_good or not nbytes:
             return
-        base = self._first[tensor]
         span = size // CHUNK + 1
         for step in range(span + 1):
             at = np.minimum(rows * size + min(step * CHUNK, size - 1), nbytes - 1)
-            index = base + at // CHUNK
-            if not self._good[index].all():
-                self._need(np.unique(index[~self._good[index]]).tolist())
+            self._touch(tensor, at)
+        self._note_all(tensor, nbytes)
+
+    def packed(self, tensor: str, rows: NDArray[np.int64], bits: int, nbytes: int) -> None:
+        """Check the chunks that hold some codes of a bit string.
+
+        Args:
+            tensor: The tensor of the bit string.
+            rows: int64 [b], positions in it.
+            bits: Bits of a code.
+            nbytes: Bytes of the tensor.
+
+        Raises:
+            BadInput: A chunk does not match its checksum.
+        """
+        if not self._on or tensor in self._all_good:
+            return
+        self._touch(tensor, rows * bits // 8)
+        self._touch(tensor, (rows * bits + bits - 1) // 8)
+        self._note_all(tensor, nbytes)
+
+    def _touch(self, tensor: str, at: NDArray[np.int64]) -> None:
+        index = self._first[tensor] + at // CHUNK
+        if not self._good[index].all():
+            self._need(np.unique(index[~self._good[index]]).tolist())
+
+    def _note_all(self, tensor: str, nbytes: int) -> None:
+        base = self._first[tensor]
         if self._good[base : base + chunks(nbytes)].all():
             self._all_good.add(tensor)
 

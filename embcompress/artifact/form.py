@@ -110,6 +110,15 @@ class Form:
             if (size := s.codec.layout().record_bytes)
         }
 
+    @cached_property
+    def packed(self) -> dict[str, int]:
+        """Bytes of the tensors of bit strings."""
+        return {
+            self.tensor(i, f"{part.name}.bits"): part.nbytes(s.rows)
+            for i, s in enumerate(self.segments)
+            for part in s.codec.layout().packed
+        }
+
     @property
     def ragged(self) -> bool:
         """Whether the size depends on encoded values."""
@@ -139,6 +148,8 @@ class Form:
         for segment in self.segments:
             for f in segment.codec.layout().fields:
                 add(f.name, f.nbytes * segment.rows)
+            for part in segment.codec.layout().packed:
+                add(part.name, part.nbytes(segment.rows))
         for tensor, array in self.arrays.items():
             last = tensor.rsplit(MARK, 1)[-1]
             add("map" if last.startswith("map.") else last, array.nbytes)

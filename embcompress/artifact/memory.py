@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
-from embcompress.codecs.base import Parts, RaggedRows
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 
 
 @dataclass
@@ -42,6 +42,13 @@ class MemoryStore:
         ]
         self._runs = [{name: RaggedRun() for name in layout.ragged} for layout in layouts]
         self._ragged: list[dict[str, RaggedRows]] = [{} for _ in layouts]
+        self._packed = [
+            {
+                p.name: PackedRows(np.zeros(p.nbytes(s.rows), np.uint8), p.bits)
+                for p in layout.packed
+            }
+            for s, layout in zip(form.segments, layouts, strict=True)
+        ]
 
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
         """Keep the records of rows from ``position`` on."""
@@ -50,6 +57,12 @@ class MemoryStore:
     def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
         """Append rows of a ragged part, in order."""
         self._runs[segment][part].extend(rows)
+
+    def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
+        """Keep codes of rows from ``position`` on, in order."""
+        whole = self._packed[segment][part]
+        begin = position * whole.bits // 8
+        whole.string[begin : begin + len(rows.string)] |= rows.string
 
     def finish(self) -> None:
         """Close the ragged parts."""
@@ -61,9 +74,10 @@ class MemoryStore:
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment."""
-        return Parts(self._records[segment], 0, self._ragged[segment])
+        return Parts(self._records[segment], 0, self._ragged[segment], self._packed[segment])
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``."""
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
-        return Parts(self._records[segment][start:stop], 0, ragged)
+        packed = {k: v.slice(start, stop) for k, v in self._packed[segment].items()}
+        return Parts(self._records[segment][start:stop], 0, ragged, packed)

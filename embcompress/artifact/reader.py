@@ -25,12 +25,15 @@ from embcompress.artifact.form import (
     load_form,
 )
 from embcompress.artifact.table import CompressedTable
-from embcompress.codecs.base import Parts, RaggedRows
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
 from embcompress.errors import BadInput
 from embcompress.tables.file import SourceFile
 from embcompress.tables.header import Header, TensorInfo, read_header
 from embcompress.tables.sniff import sniff
+
+_SMALL = 2**26
+"""Bytes of a file whose records are not copied from the map: all of it may count as memory."""
 
 
 class Artifact(Mapping[str, CompressedTable]):
@@ -177,11 +180,11 @@ class Artifact(Mapping[str, CompressedTable]):
         return Guard(blocks, self.array(CHECKSUMS), self.read, str(self.path), on=self._check)
 
     def _check_small(self) -> None:
-        """Check all that a table holds beside records and ragged parts."""
+        """Check all that a table holds beside records, ragged parts and bit strings."""
         self.guard.whole("the header", 1)
         for name in self.header.tensors:
             last = name.rsplit(MARK, 1)[-1]
-            rows = last == "rows" or last.endswith((".data", ".lengths", ".addresses"))
+            rows = last == "rows" or last.endswith((".data", ".lengths", ".addresses", ".bits"))
             if MARK in name and name != CHECKSUMS and not rows:
                 self.guard.whole(name, len(self.raw(name)))
 
@@ -195,7 +198,8 @@ class Artifact(Mapping[str, CompressedTable]):
         for name, entry in self.document["tables"].items():
             mine = {n: a for n, a in arrays.items() if n.startswith(name + MARK)}
             forms[name] = load_form(name, entry, mine, f"{self.path}: table '{name}'")
-            for tensor, shape in forms[name].records.items():
+            strings = {tensor: (size,) for tensor, size in forms[name].packed.items()}
+            for tensor, shape in (forms[name].records | strings).items():
                 info = self.header.tensors.get(tensor)
                 if info is None or info.dtype != "U8" or info.shape != shape:
                     raise BadInput(f"{self.path}: tensor '{tensor}' is not U8 {list(shape)}")
@@ -215,6 +219,16 @@ class FileStore:
             {part: self._load_ragged(i, part, s.rows) for part in s.codec.layout().ragged}
             for i, s in enumerate(form.segments)
         ]
+        self._packed = [
+            {
+                p.name: PackedRows(artifact.raw(self._string(i, p.name)), p.bits)
+                for p in s.codec.layout().packed
+            }
+            for i, s in enumerate(form.segments)
+        ]
+
+    def _string(self, segment: int, part: str) -> str:
+        return self._form.tensor(segment, f"{part}.bits")
 
     def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
         names = [
@@ -246,9 +260,11 @@ class FileStore:
             for piece in ("data", "addresses", "lengths"):
                 tensor = self._form.tensor(segment, f"{part}.{piece}")
                 guard.whole(tensor, len(self._artifact.raw(tensor)))
+        for part, codes in self._packed[segment].items():
+            guard.packed(self._string(segment, part), rows, codes.bits, len(codes.string))
         if records is None:
             records = np.empty((self._form.segments[segment].rows, 0), np.uint8)
-        return Parts(records, 0, self._ragged[segment])
+        return Parts(records, 0, self._ragged[segment], self._packed[segment])
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``, read from the file."""
@@ -258,14 +274,27 @@ class FileStore:
             records = np.empty((stop - start, 0), np.uint8)
         else:
             size = mapped.shape[1]
-            touched = np.arange(start, stop, dtype=np.int64)
-            self._artifact.guard.records(name, touched, size, mapped.nbytes)
-            header = self._artifact.header
-            at = header.data_start + header.tensors[name].begin
-            data = self._artifact.read(at + start * size, at + stop * size)
-            records = data.reshape(stop - start, size)
+            self._artifact.guard.span(name, start * size, stop * size)
+            if self._artifact.nbytes <= _SMALL:
+                records = mapped[start:stop]
+            else:
+                data = self._read(name, start * size, stop * size)
+                records = data.reshape(stop - start, size)
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
-        return Parts(records, 0, ragged)
+        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
+        return Parts(records, 0, ragged, packed)
+
+    def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
+        name, mapped = self._string(segment, part), self._packed[segment][part]
+        touched = np.arange(start, stop, dtype=np.int64)
+        self._artifact.guard.packed(name, touched, mapped.bits, len(mapped.string))
+        string = self._read(name, *mapped.span(start, stop))
+        return PackedRows(string, mapped.bits, start * mapped.bits % 8)
+
+    def _read(self, tensor: str, begin: int, end: int) -> NDArray[np.uint8]:
+        header = self._artifact.header
+        at = header.data_start + header.tensors[tensor].begin
+        return self._artifact.read(at + begin, at + end)
 
 
 def read_document(header: Header, path: Path) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcompress.artifact.form import Form
 from embcompress.codecs.base import Parts
-from embcompress.threads import available, halves
+from embcompress.threads import available, halves, one_blas_thread, ordered
+
+if TYPE_CHECKING:
+    from embcompress.artifact.similarity import Metric, Scorer
 
 _LEAST = 2048  # rows that are worth a second thread
 
@@ -76,13 +79,7 @@ class CompressedTable:
             ValueError: ``out`` has another shape, dtype or layout.
             BadInput: The file is damaged where the rows lie.
         """
-        given = np.asarray(ids)
-        if given.size == 0 and given.dtype == np.float64:
-            given = given.astype(np.int64)
-        if given.dtype.kind not in "iu":
-            raise TypeError(f"ids are integers, not {given.dtype}")
-        flat = np.ascontiguousarray(given.reshape(-1), np.int64)
-        self._check_range(flat, given)
+        given, flat = self._checked_ids(ids)
         shape = (*given.shape, self.shape[1])
         if out is None:
             out = np.empty(shape, np.float32)
@@ -95,6 +92,16 @@ class CompressedTable:
             raise ValueError("out is read-only")
         self._decode(flat, out.reshape(len(flat), self.shape[1]))
         return out
+
+    def _checked_ids(self, ids: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        given = np.asarray(ids)
+        if given.size == 0 and given.dtype == np.float64:
+            given = given.astype(np.int64)
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"ids are integers, not {given.dtype}")
+        flat = np.ascontiguousarray(given.reshape(-1), np.int64)
+        self._check_range(flat, given)
+        return given, flat
 
     def _check_range(self, flat: NDArray[np.int64], given: NDArray[Any]) -> None:
         # as unsigned numbers negative ids are huge, so one comparison finds both kinds
@@ -162,6 +169,72 @@ class CompressedTable:
                 codec.decode(parts, ids, decoded)
                 rows[span.rows - start] = decoded
         return rows
+
+    def scorer(self, queries: ArrayLike, metric: Metric = "dot") -> Scorer:
+        """Queries to be compared with this table's rows, block by block; see ``Scorer``."""
+        from embcompress.artifact.similarity import Scorer
+
+        return Scorer(self.form, self._store, queries, metric)
+
+    def score(
+        self, queries: ArrayLike, ids: ArrayLike | None = None, metric: Metric = "dot"
+    ) -> NDArray[np.float32]:
+        """Compare queries with rows, computed on the codes where the codec can.
+
+        Args:
+            queries: Real numbers [q, D], or [D] for one query.
+            ids: Integers [b]; all rows by default.
+            metric: ``dot``; ``cosine``, 0 where a norm is 0; ``l2``, the squared distance; or
+                ``hamming``, in how many signs a query, binarized as the table was, differs.
+
+        Returns:
+            float32 [q, b].
+
+        Raises:
+            UsageError: Another metric, queries of another width, or ``hamming`` on a table that
+                stores no signs.
+            IndexError: An id is negative or not below N; names it.
+            TypeError: The ids are not integers.
+            BadInput: A query is not finite, or the file is damaged where the rows lie.
+        """
+        scorer = self.scorer(queries, metric)
+        flat = None if ids is None else self._checked_ids(ids)[1]
+        count = len(self) if flat is None else len(flat)
+        scores = np.empty((scorer.count, count), np.float32)
+
+        def one(start: int) -> None:
+            stop = min(start + scorer.block_rows, count)
+            part = scorer.block(start, stop) if flat is None else scorer.rows(flat[start:stop])
+            scores[:, start:stop] = part
+
+        with one_blas_thread():
+            for _ in ordered(one, range(0, count, scorer.block_rows), self._threads):
+                pass
+        return scores
+
+    def dot(self, ids_a: ArrayLike, ids_b: ArrayLike) -> NDArray[np.float32]:
+        """Inner products of pairs of rows, from products of codewords where the codec has them.
+
+        Args:
+            ids_a: Integers of any shape, from 0 to N - 1.
+            ids_b: Integers of the same shape, or of one that broadcasts with it.
+
+        Returns:
+            float32 of that shape.
+
+        Raises:
+            IndexError: An id is negative or not below N; names it.
+            TypeError: The ids are not integers.
+            ValueError: The shapes do not fit.
+            BadInput: The file is damaged where the rows lie.
+        """
+        from embcompress.artifact.similarity import pair_dots
+
+        first, second = np.broadcast_arrays(
+            *(flat.reshape(given.shape) for given, flat in map(self._checked_ids, (ids_a, ids_b)))
+        )
+        ids = (np.ascontiguousarray(side.reshape(-1)) for side in (first, second))
+        return pair_dots(self.form, self._store, *ids).reshape(first.shape)
 
     def encoded(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1`` of a segment."""

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from embcompress.artifact import checksums
 from embcompress.artifact.atomic import AtomicFile, system_failure
 from embcompress.artifact.form import CHECKSUMS, FORMAT, KEY, MEASURED, Form, dtype_name
-from embcompress.codecs.base import RaggedRows
+from embcompress.codecs.base import PackedRows, RaggedRows
 from embcompress.codecs.hostile import Array
+from embcompress.kernels.bitstring import TAIL
 from embcompress.tables.header import TensorInfo, dump_header, order_tensors
 from embcompress.threads import ordered
 
@@ -70,6 +71,8 @@ class Plan:
         for form in self.forms:
             for name, (rows, size) in form.records.items():
                 found[name] = ("U8", (rows, size), rows * size)
+            for name, size in form.packed.items():
+                found[name] = ("U8", (size,), size)
             for name, array in form.arrays.items():
                 found[name] = (dtype_name(array), array.shape, array.nbytes)
             found[form.measured] = ("F64", (len(MEASURED),), 8 * len(MEASURED))
@@ -196,6 +199,7 @@ class ArtifactWriter:
         self._file = AtomicFile(path)
         self._spools: dict[tuple[str, int, str], RaggedSpool] = {}
         self._ragged: dict[str, Array] = {}
+        self._unfinished: dict[str, int] = {}
         try:
             self._file.reserve(self._placed.total)
             for form in plan.forms:
@@ -219,6 +223,22 @@ class ArtifactWriter:
         """Write records of a segment from ``position`` on; safe from several threads."""
         offset = self._placed.offsets[form.tensor(segment, "rows")]
         self._file.write_at(offset + position * records.shape[1], records.reshape(-1).data)
+
+    def put_packed(
+        self, form: Form, segment: int, part: str, position: int, rows: PackedRows
+    ) -> None:
+        """Write codes of rows from ``position`` on, in order.
+
+        The byte in which they end is written again when the next rows begin in it.
+        """
+        tensor = form.tensor(segment, f"{part}.bits")
+        string = rows.string[:-TAIL].copy()
+        if len(string):
+            if rows.first:
+                string[0] |= self._unfinished[tensor]
+            self._unfinished[tensor] = int(string[-1])
+            at = self._placed.offsets[tensor] + position * rows.bits // 8
+            self._file.write_at(at, string.data)
 
     def put_ragged(
         self, form: Form, segment: int, part: str, rows: list[NDArray[np.uint8]]
@@ -316,6 +336,10 @@ class TableSink:
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
         """Write records of a segment from ``position`` on."""
         self.writer.put_records(self.form, segment, position, records)
+
+    def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
+        """Write codes of rows from ``position`` on, in order."""
+        self.writer.put_packed(self.form, segment, part, position, rows)
 
     def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
         """Append rows of a ragged part, in order."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import compress, listing, rows, sizes
+from embcompress.cli import compress, listing, neighbors, rows, sizes
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -35,6 +35,7 @@ def build() -> typer.Typer:
         (sizes.inspect_file, "inspect model.safetensors"),
         (sizes.verify_file, "verify glove.q4.safetensors"),
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
+        (neighbors.neighbors, "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
         (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
         (listing.list_methods, "methods"),
     ):

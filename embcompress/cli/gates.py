@@ -42,7 +42,8 @@ def gates_from(options: dict[str, Any]) -> Gates:
     Raises:
         UsageError: A value outside its range.
     """
-    from embcompress.report.gates import Gates, parse_size
+    from embcompress.budget import parse_size
+    from embcompress.report.gates import Gates
 
     numbers = {name: options[name] for name in _NUMBERS}
     size = options["max_bytes"]

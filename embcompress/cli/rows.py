@@ -46,7 +46,7 @@ def lookup(
         raise UsageError("lookup wants --ids 0,17 or --ids-file FILE")
     if npy is not None:
         check_target(npy, force=force, inputs=(artifact,))
-    numbers = _parse_ids(ids) if ids is not None else _read_ids(ids_file)
+    numbers = parse_ids(ids) if ids is not None else _read_ids(ids_file)
     with open_artifact(artifact) as opened:
         found = pick_table(opened, table)
         try:
@@ -65,7 +65,12 @@ def lookup(
             print(i, *(f"{x:.9g}" for x in row))
 
 
-def _parse_ids(text: str) -> NDArray[np.int64]:
+def parse_ids(text: str) -> NDArray[np.int64]:
+    """Row numbers of --ids, int64 [b].
+
+    Raises:
+        UsageError: A word is no number and no range, or a number is too large.
+    """
     import numpy as np
 
     numbers: list[int] = []

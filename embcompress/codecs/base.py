@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from embcompress.codecs.hostile import INNER, Array, Config, Json, Shared
 from embcompress.errors import BadInput
+from embcompress.kernels.bitstring import TAIL, pack_bit_string, string_bytes, take_codes
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,35 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A part of one code a row, all rows of the segment in one bit string.
+
+    Args:
+        name: The part's name, such as ``codes``.
+        bits: Bits a row, 1 to 32.
+    """
+
+    name: str
+    bits: int
+
+    def nbytes(self, rows: int) -> int:
+        """Bytes of the part for so many rows: the string and 7 zeros, for reads of 8 bytes."""
+        return string_bytes(rows, self.bits) + TAIL
+
+
+@dataclass(frozen=True)
 class Layout:
-    """The parts of a codec: fields lying side by side in a record, and ragged parts.
+    """The parts of a codec: fields lying side by side in a record, ragged parts, bit strings.
 
     Args:
         fields: Fixed-size parts in the order of their bytes in a record.
         ragged: Names of parts whose rows differ in length, in bytes.
+        packed: Parts of one code a row whose width is no whole number of bytes.
     """
 
     fields: tuple[Field, ...] = ()
     ragged: tuple[str, ...] = ()
+    packed: tuple[Packed, ...] = ()
 
     @property
     def record_bytes(self) -> int:
@@ -54,7 +74,9 @@ class Layout:
     def then(self, inner: Layout) -> Layout:
         """This layout followed by that of an inner codec, whose names gain ``inner.``."""
         fields = tuple(Field(INNER + f.name, f.dtype, f.count) for f in inner.fields)
-        return Layout(self.fields + fields, self.ragged + tuple(INNER + r for r in inner.ragged))
+        ragged = tuple(INNER + r for r in inner.ragged)
+        packed = tuple(Packed(INNER + p.name, p.bits) for p in inner.packed)
+        return Layout(self.fields + fields, self.ragged + ragged, self.packed + packed)
 
     def pack(self, parts: Mapping[str, Any], rows: int) -> NDArray[np.uint8]:
         """Lay encoded fields side by side.
@@ -136,6 +158,52 @@ class RaggedRows:
 
 
 @dataclass(frozen=True)
+class PackedRows:
+    """Codes of one width, a row each, in one little-endian bit string.
+
+    Args:
+        string: uint8, C-contiguous, maybe read-only, at least 7 bytes longer than the codes.
+        bits: Bits a row.
+        first: Bit of the string at which row 0 begins.
+    """
+
+    string: NDArray[np.uint8]
+    bits: int
+    first: int = 0
+
+    def codes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes of rows, int64 [b].
+
+        Args:
+            rows: int64 [b], in range.
+        """
+        return take_codes(self.string, self.first, self.bits, rows)
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """First byte that holds rows ``start … stop - 1``, and the byte after their tail."""
+        begin, end = (self.first + i * self.bits for i in (start, stop))
+        return begin // 8, -(-end // 8) + TAIL
+
+    def slice(self, start: int, stop: int) -> PackedRows:
+        """The rows ``start … stop - 1``, over the same bytes."""
+        begin, end = self.span(start, stop)
+        first = (self.first + start * self.bits) % 8
+        return PackedRows(self.string[begin:end], self.bits, first)
+
+    @classmethod
+    def build(cls, codes: NDArray[Any], bits: int, position: int = 0) -> PackedRows:
+        """Pack codes of rows that begin at ``position`` of a segment, as they lie in its bytes.
+
+        Args:
+            codes: Integers [b], each below 2**bits.
+            bits: Bits a row.
+            position: Of the first row.
+        """
+        first = position * bits % 8
+        return cls(pack_bit_string(codes, bits, first), bits, first)
+
+
+@dataclass(frozen=True)
 class Parts:
     """A codec's view of its encoded rows.
 
@@ -143,16 +211,19 @@ class Parts:
         records: uint8 [n, record bytes of the whole segment], C-contiguous, maybe read-only.
         at: Byte offset in a record where this codec's fields begin.
         ragged: Ragged parts by name.
+        packed: Bit strings by name.
     """
 
     records: NDArray[np.uint8]
     at: int = 0
     ragged: Mapping[str, RaggedRows] = field(default_factory=dict)
+    packed: Mapping[str, PackedRows] = field(default_factory=dict)
 
     def inner(self, own_bytes: int) -> Parts:
         """The view of the codec inside one whose own fields take ``own_bytes``."""
         ragged = {k[len(INNER) :]: v for k, v in self.ragged.items() if k.startswith(INNER)}
-        return Parts(self.records, self.at + own_bytes, ragged)
+        packed = {k[len(INNER) :]: v for k, v in self.packed.items() if k.startswith(INNER)}
+        return Parts(self.records, self.at + own_bytes, ragged, packed)
 
     def values(self, layout: Layout, name: str, start: int, stop: int) -> Array:
         """One field of a range of records, copied out, [stop - start, count]."""
@@ -221,6 +292,48 @@ class Codec(ABC):
             rows: int64 [b], positions in the segment (original ids when ``by_id``), in range.
             out: float32 [b, D], C-contiguous, written whole.
         """
+
+    def dots(
+        self, parts: Parts, queries: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Inner products of queries with decoded rows, computed on codes.
+
+        Args:
+            parts: The segment's encoded rows.
+            queries: float32 [q, D], C-contiguous.
+            rows: int64 [b], positions in the segment, in range.
+
+        Returns:
+            float32 [q, b], or None where decoding the rows is the best way.
+        """
+        return None
+
+    def squared_norms(self, parts: Parts, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Squared norms of decoded rows, computed on codes.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment, in range.
+
+        Returns:
+            float32 [b], or None where decoding the rows is the best way.
+        """
+        return None
+
+    def pair_dots(
+        self, parts: Parts, first: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Inner products of pairs of decoded rows, from products of codewords made beforehand.
+
+        Args:
+            parts: The segment's encoded rows.
+            first: int64 [b], positions in the segment, in range.
+            second: int64 [b], likewise.
+
+        Returns:
+            float32 [b], or None where decoding the rows is the best way.
+        """
+        return None
 
     @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:

@@ -62,6 +62,53 @@ class Binary(Codec):
         else:
             decode_signs_by_column(parts.records, parts.at, self.scales, rows, out)
 
+    def dots(
+        self, parts: Parts, queries: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        from embcompress.kernels.sign_products import sign_products
+
+        scaled = queries.astype(np.float64)
+        if self.scales is not None:
+            scaled *= self.scales
+        return sign_products(parts.records, parts.at, self._scale_bytes, scaled, rows)
+
+    def squared_norms(self, parts: Parts, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self._scale_bytes:
+            return (self._row_scales(parts, rows) ** 2 * self.dim).astype(np.float32)
+        return np.full(len(rows), self._shared_norm, np.float32)
+
+    def pair_dots(
+        self, parts: Parts, first: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        from embcompress.kernels.hamming import pair_distances
+
+        if self.scale == "column":
+            return None
+        differing = pair_distances(parts.records, parts.at, self.dim, first, second)
+        products = self.dim - 2.0 * differing.astype(np.float64)
+        if self._scale_bytes:
+            products *= self._row_scales(parts, first) * self._row_scales(parts, second)
+        elif self.scales is not None:
+            products *= float(self.scales[0]) ** 2
+        return products.astype(np.float32)
+
+    @property
+    def _scale_bytes(self) -> int:
+        return {"row16": 2, "row32": 4}.get(self.scale, 0)
+
+    @property
+    def _shared_norm(self) -> float:
+        if self.scales is None:
+            return float(self.dim)
+        squares = float((self.scales.astype(np.float64) ** 2).sum())
+        return squares if self.scale == "column" else squares * self.dim
+
+    def _row_scales(self, parts: Parts, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Scales of rows that have one each, float64 [b]."""
+        at = parts.at + packed_bytes(self.dim, 1)
+        raw = parts.records[:, at : at + self._scale_bytes][rows]
+        return raw.view("<f2" if self._scale_bytes == 2 else "<f4")[:, 0].astype(np.float64)
+
     def check(self, parts: Parts, start: int, stop: int) -> None:
         if self.scale in ("row16", "row32"):
             check_finite(parts.values(self.layout(), "scale", start, stop), start, "scale")

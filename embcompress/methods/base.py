@@ -4,20 +4,49 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from embcompress.options import changed, declared, validate
+from embcompress.progress import Progress
 from embcompress.solvers.encoder import Encoder
 from embcompress.tables.rows import Rows, Tile
 
 if TYPE_CHECKING:
+    from embcompress.codecs.base import Codec
     from embcompress.solvers.statistics import Statistics
 
-__all__ = ["Context", "Encoder", "Method"]
+__all__ = ["Accounts", "Context", "Encoder", "Method"]
 
 R = TypeVar("R")
+
+
+class Accounts(Protocol):
+    """All tables of a run, for methods that aim at a size."""
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of all tables in their source."""
+        ...
+
+    @property
+    def weights(self) -> int:
+        """Numbers in all tables."""
+        ...
+
+    def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
+        """Bytes of all tables in the artifact, everything counted, with these codecs.
+
+        Args:
+            chosen: Settled method and codec by the keys of ``plan``; only the shapes of shared
+                arrays matter.
+            context: Fits what is not chosen: hot rows.
+
+        Raises:
+            UsageError: Some tables have another method.
+        """
+        ...
 
 
 class Context(Protocol):
@@ -36,6 +65,16 @@ class Context(Protocol):
     @property
     def memory(self) -> int:
         """Bytes to stay below."""
+        ...
+
+    @property
+    def accounting(self) -> Accounts | None:
+        """All tables of the run; None where rows are not those of a file."""
+        ...
+
+    @property
+    def progress(self) -> Progress:
+        """Told of stages, such as training."""
         ...
 
     def statistics(self, rows: Rows, needs: frozenset[str]) -> Statistics:
@@ -80,8 +119,20 @@ class Method(ABC):
         """Whether each field is fitted apart even without ``--per-field``."""
         return False
 
+    @property
+    def tiers(self) -> tuple[float, ...]:
+        """Shares of the rows, most frequent first, that are segments of their own beside the rest.
+
+        With any, a table needs frequencies, and its tiers are fitted by ``fit_tiers``.
+        """
+        return ()
+
     def preflight(self, rows: Rows, context: Context) -> None:  # noqa: B027
         """Refuse what cannot work on some rows, before anything is read.
+
+        Args:
+            rows: A segment of a table; only its name, shape and weights are known yet.
+            context: The run's settings; no statistics yet.
 
         Raises:
             UsageError: Options that cannot work on this shape.
@@ -108,6 +159,18 @@ class Method(ABC):
             rows: A segment of a table.
             context: Statistics and the run's settings.
         """
+
+    def fit_tiers(self, tiers: Sequence[Rows], context: Context) -> Sequence[Encoder]:
+        """Fit the tiers of a table, or of one field of it, together.
+
+        Args:
+            tiers: Most frequent first, the rest last.
+            context: Statistics and the run's settings.
+
+        Returns:
+            An encoder for each; shared arrays that they have in common are stored once.
+        """
+        return [self.fit(rows, context) for rows in tiers]
 
     @classmethod
     def summary(cls) -> str:

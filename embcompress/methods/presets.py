@@ -106,10 +106,44 @@ PRESETS = (
         "Tan et al. 2020, Learning to hash with graph neural networks for recommender systems",
     ),
     Preset(
+        "OPQ",
+        "pq --rotate opq",
+        True,
+        "begins at principal axes dealt out to the segments, alternates codebooks and rotation",
+        "Ge et al. 2013, Optimized product quantization",
+    ),
+    Preset(
+        "CIGAR",
+        "binarize --scale row",
+        False,
+        "candidates by Hamming distance, ranked again with exact rows: search the output with"
+        " neighbors OUTPUT --queries FILE --metric hamming --rerank INPUT; its annealed tanh exists"
+        " in training only",
+        "Kang and McAuley 2019, Candidate generation with binary codes for large-scale top-N"
+        " recommendation",
+    ),
+    Preset(
         "Yang mixed precision",
         "quantize --bits 4 --keep-hot 0.05 --hot-as fp32 --frequencies FILE",
         False,
         "the paper's high-precision cache becomes a tier of the most frequent rows",
         "Yang et al. 2020, Mixed-precision embedding using a cache",
+    ),
+    Preset(
+        "LightRec",
+        "aq --codebooks 8 --bits 8",
+        False,
+        "the paper learns codes and codebooks in training; here they are fitted to the trained"
+        " table",
+        "Lian et al. 2020, LightRec: a memory and search-efficient recommender system",
+    ),
+    Preset(
+        "LISA",
+        "aq --codebooks 8 --bits 8",
+        False,
+        "as LightRec; inner products of two rows are sums over tables of codeword products, made"
+        " when first asked for",
+        "Wu et al. 2021, Linear-time self attention with codeword histogram for efficient"
+        " recommendation",
     ),
 )

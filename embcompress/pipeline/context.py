@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from embcompress.methods.base import Encoder, Method
+from embcompress.methods.base import Accounts, Encoder, Method
 from embcompress.pipeline.segments import Grouped
 from embcompress.progress import Progress
 from embcompress.solvers.statistics import (
-    SAMPLE,
     Drawn,
     Piece,
     Statistics,
     draw,
     gather,
+    head_weights,
+    most_sampled,
     of_tile,
 )
 from embcompress.tables.rows import Rows, Tile
@@ -34,6 +35,7 @@ class RunContext:
         memory: Bytes to stay below.
         spare: Bytes of them for the report's samples.
         progress: Told of stages and rows.
+        accounting: All tables of the run, for budgets.
     """
 
     seed: int
@@ -41,6 +43,7 @@ class RunContext:
     memory: int
     spare: int
     progress: Progress
+    accounting: Accounts | None = None
     _known: dict[int, tuple[Rows, frozenset[str], Statistics]] = field(default_factory=dict)
 
     def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
@@ -99,7 +102,10 @@ class RunContext:
         return settled.fit(rows, self)
 
     def _draw(self, rows: Rows, needs: frozenset[str]) -> Drawn | None:
-        return draw(rows.shape[0], rows.weights, self.seed) if SAMPLE in needs else None
+        most = most_sampled(needs)
+        if not most:
+            return None
+        return draw(rows.shape[0], head_weights(rows.weights, needs), self.seed, most)
 
     def _keep(self, rows: Rows, needs: frozenset[str], statistics: Statistics) -> None:
         self._known[id(rows)] = (rows, needs, statistics)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.artifact.form import Form, Segment
+from embcompress.artifact.form import Form
 from embcompress.artifact.memory import RaggedRun
-from embcompress.codecs.base import Parts
+from embcompress.codecs.base import PackedRows, Parts
 from embcompress.methods.base import Encoder, Method
+from embcompress.pipeline.accounting import form_of
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.segments import Grouped
 from embcompress.report.metrics import Comparison
 from embcompress.threads import one_blas_thread, ordered
-
-_FEW_COLUMNS = 8
-_MOST_ENERGY = 0.5
 
 
 class Sink(Protocol):
@@ -27,6 +25,10 @@ class Sink(Protocol):
 
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
         """Take records of rows from ``position`` on; called from several threads."""
+        ...
+
+    def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
+        """Take codes of rows from ``position`` on, in order."""
         ...
 
     def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
@@ -43,9 +45,34 @@ class SizeSink:
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
         """Records have a known size."""
 
+    def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
+        """Bit strings have a known size."""
+
     def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
         """Note the rows' lengths."""
         self.ragged.setdefault((segment, part), []).extend(len(r) for r in rows)
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """What one tile gives to the parts that are written in order.
+
+    Args:
+        rows: Rows of the tile.
+        ragged: Segment, part and rows.
+        packed: Segment, part, position and rows.
+    """
+
+    rows: int
+    ragged: list[tuple[int, str, list[NDArray[np.uint8]]]] = field(default_factory=list)
+    packed: list[tuple[int, str, int, PackedRows]] = field(default_factory=list)
+
+    def put(self, sink: Sink) -> None:
+        """Hand all of it on."""
+        for given in self.packed:
+            sink.put_packed(*given)
+        for part in self.ragged:
+            sink.put_ragged(*part)
 
 
 @dataclass(frozen=True)
@@ -61,33 +88,6 @@ class Fitted:
     table: Grouped
     encoders: tuple[Encoder, ...]
     form: Form
-
-
-def method_json(asked: Method, resolved: Sequence[Method], notes: Sequence[str]) -> dict[str, Any]:
-    """What an artifact tells of the method that made a table."""
-    return {
-        "name": asked.name,
-        "spelled": asked.spelled(),
-        "asked": asdict(asked),
-        "resolved": [asdict(m) | {"method": m.name} for m in resolved],
-        "notes": list(notes),
-    }
-
-
-def outlier_notes(table: Grouped, context: RunContext) -> list[str]:
-    """A line when one column holds most of a table's energy, so that it swamps the others."""
-    found = [context.statistics(s, frozenset()) for s in table.segments]
-    energy = np.sum([f.squares for f in found], axis=0)
-    if len(energy) < _FEW_COLUMNS or not energy.any():
-        return []
-    column = int(energy.argmax())
-    share = energy[column] / energy.sum()
-    if share < _MOST_ENERGY:
-        return []
-    return [
-        f"column {column} holds {share:.0%} of the table's energy and swamps the others;"
-        " rotate --basis random spreads it"
-    ]
 
 
 def fit_tables(
@@ -123,15 +123,23 @@ def fit_tables(
     fitted = {}
     for name, table in tables.items():
         resolved = [planned[f"{name}::{s.segment}"] for s in table.segments]
-        encoders = tuple(m.fit(s, context) for m, s in zip(resolved, table.segments, strict=True))
-        segments = tuple(
-            Segment(s.count, e.codec) for s, e in zip(table.segments, encoders, strict=True)
-        )
-        source = table.reader.table
-        described = method_json(asked[name], resolved, outlier_notes(table, context))
-        form = Form(name, source.shape, source.dtype, table.rowmap, segments, described)
+        encoders = fit_segments(table, resolved, context)
+        codecs = [e.codec for e in encoders]
+        form = form_of(name, table, asked[name], resolved, codecs, context)
         fitted[name] = Fitted(table, encoders, form)
     return fitted
+
+
+def fit_segments(
+    table: Grouped, methods: Sequence[Method], context: RunContext
+) -> tuple[Encoder, ...]:
+    """Fit the settled methods of a table's segments, tiers together."""
+    encoders: dict[int, Encoder] = {}
+    for numbers in table.together:
+        method, rows = methods[numbers[0]], [table.segments[i] for i in numbers]
+        fitted = method.fit_tiers(rows, context) if method.tiers else [method.fit(rows[0], context)]
+        encoders |= zip(numbers, fitted, strict=True)
+    return tuple(encoders[i] for i in range(len(table.segments)))
 
 
 def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: RunContext) -> None:
@@ -145,11 +153,11 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
     """
     table, form = fitted.table, fitted.form
 
-    def one(index: int) -> tuple[int, list[tuple[int, str, list[NDArray[np.uint8]]]]]:
+    def one(index: int) -> InOrder:
         start, stop = table.reader.bounds(index)
         rows = table.reader.read(index)
         decoded = np.empty_like(rows)
-        ragged: list[tuple[int, str, list[NDArray[np.uint8]]]] = []
+        later = InOrder(stop - start)
         for span in table.rowmap.spans(start, stop):
             tile = table.segments[span.segment].cut(span, start, rows)
             codec = form.segments[span.segment].codec
@@ -160,12 +168,16 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
                 sink.put_records(span.segment, span.position, records)
             runs = {}
             for part in layout.ragged:
-                ragged.append((span.segment, part, encoded[part]))
+                later.ragged.append((span.segment, part, encoded[part]))
                 run = RaggedRun()
                 run.extend(encoded[part])
                 runs[part] = run.build()
+            strings = {}
+            for p in layout.packed:
+                strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)
+                later.packed.append((span.segment, p.name, span.position, strings[p.name]))
             ids = tile.ids if codec.by_id else np.arange(len(tile.ids), dtype=np.int64)
-            parts = Parts(records, 0, runs)
+            parts = Parts(records, 0, runs, strings)
             if len(ids) == len(rows):
                 codec.decode(parts, ids, decoded)
             else:
@@ -173,10 +185,9 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
                 codec.decode(parts, ids, own)
                 decoded[span.rows - start] = own
         comparison.add(start, rows, decoded)
-        return stop - start, ragged
+        return later
 
     with context.progress.stage("encoding", form.shape[0]) as progress, one_blas_thread():
-        for count, ragged in ordered(one, range(table.reader.tiles), context.threads):
-            for segment, part, rows in ragged:
-                sink.put_ragged(segment, part, rows)
-            progress.advance(count)
+        for later in ordered(one, range(table.reader.tiles), context.threads):
+            later.put(sink)
+            progress.advance(later.rows)

@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from embcompress.artifact.memory import MemoryStore
 from embcompress.artifact.table import CompressedTable
+from embcompress.artifact.writer import Plan
 from embcompress.errors import UsageError
 from embcompress.methods.base import Method
+from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import encode_table, fit_tables
 from embcompress.pipeline.run import group_table, segment_methods
@@ -20,6 +22,7 @@ from embcompress.report.metrics import Comparison
 from embcompress.tables.frequencies import check_frequencies
 from embcompress.tables.memory import ArrayTable
 from embcompress.threads import available
+from embcompress.version import __version__
 
 
 def compress(
@@ -59,6 +62,12 @@ def compress(
     context = RunContext(settings.seed, threads, 2**62, 2**62, Progress())
     grouped = group_table(table, method, weights, fields, settings)
     methods = segment_methods(grouped, method, settings)
+    context.accounting = Accounting(
+        {name: grouped},
+        {name: method},
+        {name: methods},
+        lambda forms: Plan(forms, (), {}, __version__),
+    )
     fitted = fit_tables({name: grouped}, {name: method}, {name: methods}, context)[name]
     store = MemoryStore(fitted.form)
     comparison = Comparison(

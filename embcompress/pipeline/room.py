@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from embcompress.budget import parse_size
 from embcompress.errors import IOFailure
-from embcompress.report.gates import parse_size
 from embcompress.tables.base import tile_rows
 
 _DEFAULT_MEMORY = 800 * 10**6

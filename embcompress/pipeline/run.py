@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.atomic import check_target
-from embcompress.artifact.form import KEY, MEASURED
+from embcompress.artifact.form import KEY, MEASURED, Form
 from embcompress.artifact.writer import ArtifactWriter, Extent, Passed, Plan, place, ragged_sizes
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
 from embcompress.methods.spelling import apply_sets
+from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
 from embcompress.pipeline.reporting import report_on
@@ -105,8 +106,7 @@ def run(job: Job, progress: Progress) -> Outcome:
     if job.output is not None:
         check_target(job.output, force=job.force, inputs=(job.input, *side))
     with prepared(job, progress) as (source, choice, fitted, context):
-        forms = tuple(f.form for f in fitted.values())
-        plan = Plan(forms, tuple(_passed(source, fitted)), source.metadata, __version__)
+        plan = _plan(source, tuple(f.form for f in fitted.values()))
         if job.output is None:
             return _dry_run(job, source, choice, fitted, plan, context)
         return _write(job, source, choice, fitted, plan, context)
@@ -143,6 +143,8 @@ def prepared(
                 table, asked[name], frequencies.get(name), fields.get(name), settings
             )
             methods[name] = segment_methods(grouped[name], asked[name], settings)
+        whole = partial(_plan, source)
+        context.accounting = Accounting(grouped, asked, methods, whole)
         yield source, choice, fit_tables(grouped, asked, methods, context), context
 
 
@@ -156,7 +158,7 @@ def group_table(
     """The row map and segments of a table under a method and settings."""
     reader = Reader(table, frequencies, zero_nonfinite=settings.nonfinite == "zero")
     per_field = settings.per_field or method.per_field
-    return group(reader, settings.keep_hot, fields, per_field=per_field)
+    return group(reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers)
 
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
@@ -166,9 +168,15 @@ def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[
     return [hot if s.segment == table.hot else method for s in table.segments]
 
 
-def _passed(source: Source, fitted: Mapping[str, Fitted]) -> Iterator[Passed]:
+def _plan(source: Source, forms: tuple[Form, ...]) -> Plan:
+    """The whole artifact: the forms, and what is copied from the source."""
+    passed = tuple(_passed(source, {form.name for form in forms}))
+    return Plan(forms, passed, source.metadata, __version__)
+
+
+def _passed(source: Source, taken: set[str]) -> Iterator[Passed]:
     for name, info in source.tensors.items():
-        if name not in fitted:
+        if name not in taken:
             read = partial(source.read_raw, info)
             yield Passed(name, info.dtype, info.shape, info.nbytes, read)
 

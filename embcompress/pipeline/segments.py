@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,12 +118,15 @@ class Grouped:
         rowmap: Sends rows to segments.
         segments: In the row map's numbering.
         hot: The segment of hot rows, if any.
+        together: Segments that are fitted together, most frequent first: the tiers of a table or
+            of a field; else each alone.
     """
 
     reader: Reader
     rowmap: RowMap
     segments: list[SegmentRows] = field(default_factory=list)
     hot: int | None = None
+    together: list[list[int]] = field(default_factory=list)
 
     def cut(self, index: int) -> Iterator[tuple[SegmentRows, Tile]]:
         """Read one tile of the table once and share it among its segments."""
@@ -134,7 +138,12 @@ class Grouped:
 
 
 def group(
-    reader: Reader, keep_hot: float | None, fields: Fields | None, *, per_field: bool
+    reader: Reader,
+    keep_hot: float | None,
+    fields: Fields | None,
+    *,
+    per_field: bool,
+    tiers: Sequence[float] = (),
 ) -> Grouped:
     """Build the row map of a table.
 
@@ -143,27 +152,45 @@ def group(
         keep_hot: Share of most frequent rows that form a segment of their own.
         fields: Row ranges by field name, or None for one field.
         per_field: Whether every field is a segment.
+        tiers: Shares of the rows that are not hot, most frequent first, that are segments of
+            their own beside the rest.
 
     Raises:
-        UsageError: ``keep_hot`` without frequencies.
+        UsageError: ``keep_hot`` or tiers without frequencies.
     """
     n = reader.table.shape[0]
     stops = _stops(n, fields if per_field else None)
-    if keep_hot is None:
-        rowmap = _over(n, 0, stops)
-        return _grouped(reader, rowmap, None)
+    if keep_hot is None and not tiers:
+        return _grouped(reader, _over(n, 0, stops), None, 1)
     if reader.frequencies is None:
+        if keep_hot is None:
+            raise UsageError(
+                f"table '{reader.table.name}': groups of rows by frequency need --frequencies"
+            )
         raise UsageError("--keep-hot needs --frequencies: it keeps the most frequent rows")
-    hot = np.zeros(n, bool)
-    most = math.floor(Fraction(str(keep_hot)) * n)  # 0.29 of 100 rows are 29
+    hot = 0 if keep_hot is None else _share(keep_hot, n)
+    ends = [hot + int(share * (n - hot)) for share in accumulate(tiers)]
     # a stable sort of the negated frequencies: ties go to the lower row number
-    hot[np.argsort(-reader.frequencies, kind="stable")[:most]] = True
-    count = int(hot.sum())
-    below = np.concatenate(([0], np.cumsum(~hot)))
-    cold_stops = None if stops is None else below[stops].astype(np.int64)
-    cold = _over(n - count, 1, cold_stops)
-    rowmap = Labels.build((~hot).astype(np.uint8), [Whole(count, 0), cold])
-    return _grouped(reader, rowmap, 0)
+    order = np.argsort(-reader.frequencies, kind="stable")
+    labels = np.empty(n, np.uint8)
+    children: list[RowMap] = []
+    if keep_hot is not None:
+        labels[order[:hot]] = 0
+        children.append(Whole(hot, 0))
+    first = len(children)
+    for begin, end in pairwise([hot, *ends, n]):
+        mine = order[begin:end]
+        labels[mine] = len(children)
+        own_stops = None if stops is None else np.searchsorted(np.sort(mine), stops)
+        children.append(_over(end - begin, first, own_stops))
+        first += 1 if stops is None else len(stops)
+    rowmap = Labels.build(labels, children)
+    return _grouped(reader, rowmap, None if keep_hot is None else 0, len(tiers) + 1)
+
+
+def _share(share: float, n: int) -> int:
+    """The whole rows of a share as it was written: 0.29 of 100 rows are 29."""
+    return math.floor(Fraction(str(share)) * n)
 
 
 def _stops(n: int, fields: Fields | None) -> NDArray[np.int64] | None:
@@ -176,7 +203,7 @@ def _over(n: int, first: int, stops: NDArray[np.int64] | None) -> RowMap:
     return Whole(n, first) if stops is None else Ranges(n, first, stops)
 
 
-def _grouped(reader: Reader, rowmap: RowMap, hot: int | None) -> Grouped:
+def _grouped(reader: Reader, rowmap: RowMap, hot: int | None, tiers: int) -> Grouped:
     counts = rowmap.counts()
     present: list[list[int]] = [[] for _ in counts]
     ids: list[list[NDArray[np.int64]]] = [[] for _ in counts]
@@ -195,4 +222,7 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None) -> Grouped:
             if not weights.any():  # rows that are never used weigh the same
                 weights = None
         segments.append(SegmentRows(reader, rowmap, segment, count, present[segment], weights))
-    return Grouped(reader, rowmap, segments, hot)
+    cold = range(0 if hot is None else 1, len(segments))
+    fields = len(cold) // tiers
+    together = [[cold[0] + t * fields + f for t in range(tiers)] for f in range(fields)]
+    return Grouped(reader, rowmap, segments, hot, [[0], *together] if cold[0] else together)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 
 from embcompress.errors import UsageError
 from embcompress.report import figures
@@ -14,13 +12,6 @@ from embcompress.report.model import GateResult, Report, TableErrors, TableRepor
 
 SMALLEST_JUDGED = 4096
 """Below so many source bytes the header outweighs the tables: the artifact may be larger."""
-
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{kind}b": base ** (power + 1)
-    for power, letter in enumerate("kmgtp")
-    for kind, base in (("", 1000), ("i", 1024))
-}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 _WORDS = {
     "max-rel-error": ("relative error", "at most"),
@@ -48,29 +39,6 @@ _RANGES = {
     "min_ratio": (0.0, math.inf, "0 or more"),
     "max_bits": (0.0, math.inf, "0 or more"),
 }
-
-
-def parse_size(text: str) -> int:
-    """Bytes from text such as ``12MB``, ``1.5 GB``, ``500KiB`` or ``4096``.
-
-    Args:
-        text: A number and a unit: B, KB, MB, GB, TB, PB are powers of 1,000, KiB, MiB, … of
-            1,024; none means bytes. Upper and lower case are the same.
-
-    Returns:
-        Whole bytes, rounded down.
-
-    Raises:
-        UsageError: Another form.
-    """
-    match = _SIZE.fullmatch(text)
-    factor = _UNITS.get(match[2].lower()) if match else None
-    if match is None or factor is None:
-        raise UsageError(
-            f"'{text}' is not a size; write bytes as 12MB, 1.5GB or 500KB (MB = 10^6 bytes),"
-            " 12MiB (2^20), or a plain number"
-        )
-    return int(Decimal(match[1]) * factor)
 
 
 @dataclass(frozen=True, kw_only=True)

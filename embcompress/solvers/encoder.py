@@ -28,8 +28,9 @@ class Encoder(ABC):
             rows: float32 [b, D], finite, C-contiguous.
 
         Returns:
-            The codec's fields by name, arrays [b] or [b, count], and its ragged parts by name,
-            lists of b uint8 arrays. A row's parts depend on that row and its tile only.
+            The codec's fields by name, arrays [b] or [b, count], its packed parts, integer
+            arrays [b], and its ragged parts, lists of b uint8 arrays. A row's parts depend on
+            that row and its tile only.
         """
 
 

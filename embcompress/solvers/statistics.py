@@ -12,9 +12,52 @@ from embcompress.errors import BadInput
 from embcompress.kernels.extremes import extremes
 from embcompress.tables.rows import Tile
 
-MOMENTS, GRAM, SAMPLE = "moments", "gram", "sample"
+MOMENTS, GRAM, SAMPLE, HEAD = "moments", "gram", "sample", "head"
 SAMPLE_ROWS = 65_536
 _NAMED = 5
+
+
+def sample_of(rows: int) -> str:
+    """The need for a sample of up to so many rows; ``sample`` alone is one of 65,536."""
+    return f"{SAMPLE}:{rows}"
+
+
+def most_sampled(needs: Iterable[str]) -> int:
+    """Rows that the sample of some needs has at most; 0 without one."""
+    most = 0
+    for need in needs:
+        name, _, rows = need.partition(":")
+        if name == SAMPLE:
+            most = max(most, int(rows or SAMPLE_ROWS))
+    return most
+
+
+def head_of(share: float) -> str:
+    """The need that the sample is of the most frequent rows only, this share of all."""
+    return f"{HEAD}:{share!r}"
+
+
+def head_rows(rows: int, share: float) -> int:
+    """How many rows a share is: at least one, if there are any."""
+    return min(rows, max(1, round(share * rows)))
+
+
+def head_weights(
+    weights: NDArray[np.float64] | None, needs: Iterable[str]
+) -> NDArray[np.float64] | None:
+    """Weights with 0 for rows outside the head that some needs ask for, if they do.
+
+    Args:
+        weights: float64 [n]; of equal ones the lower row number is in the head. None has no head.
+        needs: Which may hold that of `head_of`.
+    """
+    shares = [float(n.partition(":")[2]) for n in needs if n.startswith(HEAD + ":")]
+    if weights is None or not shares:
+        return weights
+    head = np.argsort(-weights, kind="stable")[: head_rows(len(weights), max(shares))]
+    kept = np.zeros(len(weights))
+    kept[head] = weights[head]
+    return kept
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,24 @@ def command(*words: object) -> Callable[[], None]:
     return call
 
 
+PEAK = """
+import pathlib, resource, sys
+from embcompress.cli.entry import run
+code = run(sys.argv[1:])
+status = pathlib.Path("/proc/self/status")
+if status.exists():  # ru_maxrss begins at the peak of the process that started this one
+    (line,) = [x for x in status.read_text().splitlines() if x.startswith("VmHWM")]
+    print(int(line.split()[1]) * 1024)
+else:
+    scale = 1 if sys.platform == "darwin" else 1024
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
+sys.exit(code)
+"""
+
+
 def peak_memory(*words: object) -> int:
     """Peak resident bytes of one embcompress process."""
-    script = (
-        "import resource, sys; from embcompress.cli.entry import run; code = run(sys.argv[1:]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", PEAK, *map(str, words)], check=True, capture_output=True, text=True
     )
-    scale = 1 if sys.platform == "darwin" else 1024
-    return int(done.stdout.split()[-1]) * scale
+    return int(done.stdout.split()[-1])

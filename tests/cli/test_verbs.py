@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import embcompress
 from embcompress.methods import registry
+from tests.variants import frequencies_for
 
 GLOVE = Path(__file__).parents[2] / "fixtures" / "glove.npy"
 
@@ -285,10 +286,16 @@ def test_sets_and_tables(checkpoint, run, tmp_path):
 
 @pytest.mark.parametrize("verb", registry())
 def test_dry_run_writes_nothing(verb, run, tmp_path):
-    code, out, _ = run(verb, GLOVE, "--dry-run", "--json")
+    weights = frequencies_for(registry()[verb](), 20_000)
+    words = []
+    if weights is not None:
+        np.save(tmp_path / "counts.npy", weights)
+        words = ["--frequencies", tmp_path / "counts.npy"]
+    before = list(tmp_path.iterdir())
+    code, out, _ = run(verb, GLOVE, "--dry-run", "--json", *words)
     assert code == 0
     assert json.loads(out)["file_bytes"] < GLOVE.stat().st_size
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == before
 
 
 def test_dry_run_judges_sizes(run):
@@ -452,7 +459,16 @@ def test_help_imports_nothing_heavy(words):
 
 def test_every_verb_has_help_and_example(run):
     _, out, _ = run("--help")
-    verbs = [*registry(), "report", "inspect", "verify", "lookup", "restore", "methods"]
+    verbs = [
+        *registry(),
+        "report",
+        "inspect",
+        "verify",
+        "lookup",
+        "neighbors",
+        "restore",
+        "methods",
+    ]
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", out)
         code, text, _ = run(verb, "--help")

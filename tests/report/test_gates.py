@@ -3,47 +3,10 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from embcompress.errors import UsageError
-from embcompress.report.gates import Gates, check, failure_lines, parse_size
+from embcompress.report.gates import Gates, check, failure_lines
 from tests.report.making import errors, report, table
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("0", 0),
-        ("4096", 4096),
-        ("12MB", 12_000_000),
-        ("500KB", 500_000),
-        ("500kb", 500_000),
-        ("1.5GB", 1_500_000_000),
-        (" 1.5 gb ", 1_500_000_000),
-        ("12MiB", 12 * 2**20),
-        ("1KiB", 1024),
-        ("2TB", 2 * 10**12),
-        ("0.1MB", 100_000),
-        ("1.0005KB", 1000),
-        ("7B", 7),
-    ],
-)
-def test_parse_size(text, size):
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize(
-    "text", ["", "MB", "-1MB", "12 apples", "12M", "1,000", "1e6", "inf", "nan", "12MB!", "٣MB"]
-)
-def test_not_a_size(text):
-    with pytest.raises(UsageError, match="is not a size; write bytes as 12MB"):
-        parse_size(text)
-
-
-@given(st.integers(0, 10**15))
-def test_plain_bytes(count):
-    assert parse_size(str(count)) == count
 
 
 @pytest.mark.parametrize(
