@@ -38,7 +38,7 @@ class XLightFM(Method):
         "Jiang et al. 2021, xLightFM: extremely memory-efficient factorization machine (the number"
         " of codewords of each field)"
     )
-    example = "xlightfm model.safetensors -o model.xl.safetensors --budget 8x --fields fields.json"
+    example = "xlightfm glove.npy -o glove.xl.safetensors --budget 8x --fields fields.json"
 
     budget: Annotated[
         str | None,
