@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from embcompress.tables.choose import choose
 from embcompress.tables.source import open_source
 
 FILE = Path(__file__).with_name("ledger.json")
-METHODS = (
+UNTRAINED = (
     "cast",
     "cast --to bf16",
     "cast --to int16",
@@ -39,9 +41,13 @@ METHODS = (
     "binarize",
     "binarize --center mean --scale column",
     "binarize --rotate itq",
+    "rotate",
+    'rotate --then "quantize --bits 2"',
+    'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
+    'rotate --basis itq --then "binarize --scale row"',
+)
+TRAINED = (
     "aq",
-    "aq --codebooks 5 --search lsq",
-    "aq --search product-residual --beam 4",
     "pq",
     "pq --subquantizers 8 --bits 6",
     "pq --subquantizers 7 --rotate opq",
@@ -51,12 +57,9 @@ METHODS = (
     "xlightfm --budget 8x",
     "saec",
     "saec --clusters 3",
-    "rotate",
-    'rotate --then "quantize --bits 2"',
-    'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
-    'rotate --basis itq --then "binarize --scale row"',
 )
-"""Every method, and the options that make it another one."""
+METHODS = (*UNTRAINED, *TRAINED)
+"""Every method, and the options that make it another one; those that train codewords take long."""
 
 
 def wide() -> dict[str, np.ndarray]:
@@ -90,11 +93,12 @@ def zipf(path: Path) -> dict[str, np.ndarray]:
     return {name: 1.0 / np.arange(1, n + 1) for name, n in rows.items()}
 
 
-def measure(path: Path) -> dict[str, dict[str, float]]:
-    """Error and bytes of every method on a file."""
+def measure(path: Path, methods: Iterable[str] = METHODS) -> dict[str, dict[str, float]]:
+    """Error and bytes of methods on a file."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for text in METHODS:
+        for text in methods:
+            started = time.perf_counter()
             method = parse_method(text)
             weights = Path(folder) / "weights.safetensors"
             if method.tiers and not weights.exists():
@@ -110,6 +114,8 @@ def measure(path: Path) -> dict[str, dict[str, float]]:
             )
             total = run(job, Progress()).report.total
             found[text] = {"bytes": total.artifact_bytes, "error": total.relative_error}
+            seconds = time.perf_counter() - started
+            print(f"{path.stem}: {text}: {seconds:.1f} s", file=sys.stderr)
     return found
 
 

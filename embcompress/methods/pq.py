@@ -95,7 +95,7 @@ class PQ(Method):
             d = rows.shape[1]
             found = context.statistics(rows, self.needs)
             half = fits_half(found, rotated=self.rotate != "none")
-            if self.rotate != "none" and found.largest > _LARGEST / (2 * d**0.5):
+            if self.rotate != "none" and 2 * d**0.5 * found.largest > _LARGEST:
                 raise UsageError(
                     f"{rows.name}: values as large as {found.largest:.3g} leave float32 when they"
                     " are turned; use --rotate none"

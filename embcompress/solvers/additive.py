@@ -228,35 +228,46 @@ def learn(
     """
     stored = scaled.stored(start, columns)
     best, least = stored, np.inf
-    tiles = [slice(a, a + TILE) for a in range(0, len(rows), TILE)]
     for number in range(rounds + 1):
-        searcher = Searcher(scaled.searched(stored, columns), searching)
-        codes = np.empty((len(rows), len(start)), np.uint16)
-
-        def one(tile: slice) -> tuple[int, float]:
-            codes[tile] = searcher.codes(rows[tile])  # noqa: B023
-            rest = (rows[tile] - searcher.decoded(codes[tile])).astype(np.float64)  # noqa: B023
-            return len(rest), float(np.einsum("i,ij,ij->", weights[tile], rest, rest))
-
-        error = 0.0
-        with one_blas_thread():
-            for count, part in ordered(one, tiles, threads):
-                error += part
-                progress.advance(count)
-        if not error < least:
-            progress.advance((rounds - number) * len(rows))
-            return best
+        books = scaled.searched(stored, columns)
+        codes, error = encoded(rows, weights, books, searching, threads, progress)
         slow = number > 0 and least - error <= LEAST_GAIN * least
-        best, least = stored, error
-        if slow or number == rounds or error == 0:
+        if error < least:
+            best, least = stored, error
+        moved = None
+        if number < rounds and not slow and error > 0:
+            moved = scaled.stored(refit(rows, weights, codes, books, threads), columns)
+        if moved is None or not np.isfinite(moved).all():
             progress.advance((rounds - number) * len(rows))
-            return best
-        moved = refit(rows, weights, codes, searcher.books, threads)
-        stored = scaled.stored(moved, columns)
-        if not np.isfinite(stored).all():
-            progress.advance((rounds - number) * len(rows))
-            return best
+            break
+        stored = moved
     return best
+
+
+def encoded(
+    rows: Float32,
+    weights: Float64,
+    books: Float32,
+    searching: Searching,
+    threads: int,
+    progress: Progress,
+) -> tuple[NDArray[np.uint16], float]:
+    """Codes of all rows, uint16 [m, S], and their weighted squared error."""
+    searcher = Searcher(books, searching)
+    codes = np.empty((len(rows), len(books)), np.uint16)
+
+    def one(tile: slice) -> tuple[int, float]:
+        codes[tile] = searcher.codes(rows[tile])
+        rest = (rows[tile] - searcher.decoded(codes[tile])).astype(np.float64)
+        return len(rest), float(np.einsum("i,ij,ij->", weights[tile], rest, rest))
+
+    error = 0.0
+    tiles = [slice(a, a + TILE) for a in range(0, len(rows), TILE)]
+    with one_blas_thread():
+        for count, part in ordered(one, tiles, threads):
+            error += part
+            progress.advance(count)
+    return codes, error
 
 
 def fit_additive(

@@ -26,6 +26,8 @@ from embcompress.solvers.product import (
 from embcompress.threads import one_blas_thread, ordered
 
 _LEAST_GAIN: Final = 1e-4
+_WORK: Final = 2**33  # rounds times D³: an SVD of 1,024 columns takes a second
+_FEWEST: Final = 5
 
 
 def balanced_order(energies: Float64, segments: int) -> NDArray[np.int64]:
@@ -70,7 +72,8 @@ def learn_rotation(
     """Turn a basis so that product codes fit better.
 
     Alternates one round of k-means in every segment and the rotation nearest to its outcome
-    (Procrustes, by SVD) until a round gains less than 0.01%, 25 to 100 rounds.
+    (Procrustes, by SVD) until a round gains less than 0.01%, 25 to 100 rounds. Past 440 columns
+    there are fewer, 8 at 1,024, since an SVD then takes long and principal axes are near already.
 
     Args:
         rows: float32 [m, D], centred.
@@ -88,7 +91,9 @@ def learn_rotation(
 
     Source: Ge et al. 2013, Optimized product quantization, section 3.1.
     """
-    edges = segment_edges(rows.shape[1], segments)
+    d = rows.shape[1]
+    most = min(ROUNDS[1], max(_FEWEST, _WORK // d**3))
+    edges = segment_edges(d, segments)
     every = range(segments)
     blocks = [slice(a, a + CHUNK) for a in range(0, len(rows), CHUNK)]
     heavy = np.sqrt(weights / max(weights.max(initial=0), np.finfo(float).tiny))
@@ -105,8 +110,8 @@ def learn_rotation(
         product: Float32 = (wanted[block] * own).T @ (rows[block] * own)
         return product.astype(np.float64)
 
-    with progress.stage("rotation", ROUNDS[1]) as stage:
-        for number in range(ROUNDS[1]):
+    with progress.stage("rotation", most) as stage:
+        for number in range(most):
             with one_blas_thread():
                 for _ in ordered(turn, blocks, threads):
                     pass
@@ -120,7 +125,7 @@ def learn_rotation(
             error = sum(assigned.error(points, s) for s in every)
             stage.advance(1)
             if error == 0 or (number >= ROUNDS[0] and least - error <= _LEAST_GAIN * least):
-                stage.advance(ROUNDS[1] - 1 - number)
+                stage.advance(most - 1 - number)
                 break
             least = error
             move(points, edges, books, every, assigned, threads)

@@ -85,8 +85,10 @@ def test_default_is_a_segment_for_two_columns():
         np.full((50, 6), 7.5, np.float32),
         np.arange(5, dtype=np.float32)[:, None],
         np.ones((1, 4), np.float32),
+        np.ones((5, 0), np.float32),
+        np.ones((0, 5), np.float32),
     ],
-    ids=["duplicates", "zeros", "constant", "one column", "one row"],
+    ids=["duplicates", "zeros", "constant", "one column", "one row", "no columns", "no rows"],
 )
 def test_few_distinct_rows_are_exact(rows, rotate):
     table = compress(rows, PQ(bits=3, rotate=rotate))
