@@ -93,7 +93,7 @@ class MGQE(Method):
         check_memory(rows, self._rows * len(self._codewords))
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
-        from embcompress.solvers.product import default_segments, fits_half
+        from embcompress.solvers.product import fits_half, settled_segments
 
         wide = {  # all groups of a table share its codebooks
             rows.name
@@ -103,7 +103,7 @@ class MGQE(Method):
         return {
             key: replace(
                 self,
-                subquantizers=self.subquantizers or default_segments(rows),
+                subquantizers=settled_segments(rows, self.subquantizers),
                 codebook_dtype="fp32" if rows.name in wide else self.codebook_dtype,
                 sample=self._rows,
             )

@@ -88,7 +88,7 @@ class PQ(Method):
         check_memory(rows, self._rows)
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
-        from embcompress.solvers.product import default_segments, fits_half
+        from embcompress.solvers.product import fits_half, settled_segments
 
         planned = {}
         for key, rows in tables.items():
@@ -102,7 +102,7 @@ class PQ(Method):
                 )
             planned[key] = replace(
                 self,
-                subquantizers=self.subquantizers or default_segments(rows),
+                subquantizers=settled_segments(rows, self.subquantizers),
                 codebook_dtype=self.codebook_dtype if half else "fp32",
                 sample=self._rows,
             )

@@ -98,14 +98,14 @@ class XLightFM(Method):
         check_memory(rows, self._rows)
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
-        from embcompress.solvers.product import default_segments, fits_half
+        from embcompress.solvers.product import fits_half, settled_segments
 
         settled = {}
         for key, rows in tables.items():
             half = fits_half(context.statistics(rows, self.needs), rotated=False)
             settled[key] = replace(
                 self,
-                subquantizers=self.subquantizers or default_segments(rows),
+                subquantizers=settled_segments(rows, self.subquantizers),
                 codebook_dtype=self.codebook_dtype if half else "fp32",
                 sample=self._rows,
             )

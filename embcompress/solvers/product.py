@@ -79,9 +79,10 @@ def check_segments(rows: Rows, segments: int | None) -> None:
         )
 
 
-def default_segments(rows: Rows) -> int | None:
-    """One segment for every two columns; None without columns."""
-    return -(-rows.shape[1] // 2) or None
+def settled_segments(rows: Rows, asked: int | None) -> int | None:
+    """The segments asked for, by default one for every two columns; None without columns."""
+    d = rows.shape[1]
+    return (asked or -(-d // 2)) if d else None
 
 
 def check_memory(rows: Rows, sample: int) -> None:

@@ -105,8 +105,10 @@ def learn_rotation(
     def turn(block: slice) -> None:
         turned[block] = rows[block] @ basis.T
 
+    near_one = power_of_two(size)  # a factor leaves the nearest rotation as it is
+
     def correlate(block: slice) -> Float64:
-        own = heavy[block, None].astype(np.float32)
+        own = (near_one * heavy[block, None]).astype(np.float32)
         product: Float32 = (wanted[block] * own).T @ (rows[block] * own)
         return product.astype(np.float64)
 

@@ -390,3 +390,12 @@ def test_a_source_is_no_artifact(source, run):
     code, _, err = run("lookup", source, "--ids", "0")
     assert code == 3
     assert "artifact" in err
+
+
+@pytest.mark.parametrize("verb", ["pq --rotate opq", "binarize --rotate itq", "saec", "rotate"])
+def test_huge_values_are_turned(verb, run, tmp_path):
+    np.save(tmp_path / "t.npy", normal(N, D) * np.float32(1e37))
+    words = [*verb.split(), tmp_path / "t.npy", "-o", tmp_path / "o.safetensors"]
+    code, _, err = run(*words, "--keep-failed", "-q")
+    assert code in (0, 1), err
+    assert np.isfinite(embcompress.open(tmp_path / "o.safetensors")["t"].restore()).all()
