@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+_POOL = "embcompress"
 
 
 def available() -> int:
@@ -25,7 +27,7 @@ def available() -> int:
 @cache
 def pool(threads: int) -> ThreadPoolExecutor:
     """The shared pool of a given size; its threads live as long as the process."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="embcompress")
+    return ThreadPoolExecutor(threads, thread_name_prefix=_POOL)
 
 
 @contextmanager
@@ -71,14 +73,16 @@ def ordered(function: Callable[[T], R], items: Iterable[T], threads: int) -> Ite
 def halves(function: Callable[[int, int], None], count: int, threads: int, least: int) -> None:
     """Call ``function(start, stop)`` over equal ranges of ``count`` items, one range a thread.
 
-    Ranges are never shorter than ``least`` items: small work stays on the calling thread.
+    Ranges are never shorter than ``least`` items: small work stays on the calling thread, and so
+    does work that a thread of the pool asks for.
     """
     parts = max(1, min(threads, count // least))
-    if parts == 1:
+    if parts == 1 or threading.current_thread().name.startswith(_POOL):
         function(0, count)
         return
     edges = [count * i // parts for i in range(parts + 1)]
-    others = [pool(threads).submit(function, a, b) for a, b in pairwise(edges[1:])]
-    function(edges[0], edges[1])
-    for future in others:
+    # the caller only waits: with a share of its own it kept its core while a woken thread was
+    # queued behind it, and two cores did the work of one (measured on 0.6 ms look-ups)
+    futures = [pool(threads).submit(function, a, b) for a, b in pairwise(edges)]
+    for future in futures:
         future.result()

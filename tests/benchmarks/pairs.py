@@ -6,19 +6,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
+
+REST = 0.05  # seconds: OpenMP's threads keep spinning for a while after their work
 
 
 def pairs(one: Callable[[], object], other: Callable[[], object], rounds: int):
-    """Seconds of both sides, taken in turn; the first pair only warms up."""
-    times = []
-    for _ in range(rounds + 1):
-        start = perf_counter()
-        one()
-        middle = perf_counter()
-        other()
-        times.append((middle - start, perf_counter() - middle))
+    """Seconds of both sides, taken in turn, each on idle cores; the first pair only warms up."""
+    times = [(seconds(one), seconds(other)) for _ in range(rounds + 1)]
     return times[1:]
+
+
+def seconds(side: Callable[[], object]) -> float:
+    """Seconds of one call, begun when the cores have come to rest."""
+    sleep(REST)
+    start = perf_counter()
+    side()
+    return perf_counter() - start
 
 
 def times_faster(times) -> float:
