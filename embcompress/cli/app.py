@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,8 +14,13 @@ from embcompress.version import __version__
 _AROUND = "Look, check, get back"
 
 
-def build() -> typer.Typer:
-    """Build the command line."""
+def build(only: str | None = None) -> typer.Typer:
+    """Build the command line.
+
+    Args:
+        only: The verb that is wanted with its options; every other has its name and first lines
+            alone, which is what the list of verbs shows. None builds all of them.
+    """
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -29,7 +35,7 @@ def build() -> typer.Typer:
             method.name,
             rich_help_panel=f"Compress: {method.family}",
             epilog=f"Example: embcompress {method.example}",
-        )(compress.verb(method))
+        )(compress.verb(method) if only in (None, method.name) else _outline(method.__doc__))
     for verb, example in (
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
         (sizes.inspect_file, "inspect model.safetensors"),
@@ -40,8 +46,18 @@ def build() -> typer.Typer:
         (listing.list_methods, "methods"),
     ):
         name = verb.__name__.removesuffix("_file").removeprefix("list_")
-        app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(verb)
+        shown = verb if only in (None, name) else _outline(verb.__doc__)
+        app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(shown)
     return app
+
+
+def _outline(doc: str | None) -> Callable[[], None]:
+    """A verb without options."""
+
+    def outline() -> None: ...
+
+    outline.__doc__ = doc
+    return outline
 
 
 def _version(shown: bool) -> None:

@@ -75,14 +75,16 @@ def _verb(arguments: list[str]) -> int:
     from embcompress.cli.app import build
     from embcompress.methods import registry
 
+    verb = next((a for a in arguments if not a.startswith("-")), "")
+    completing = "_EMBCOMPRESS_COMPLETE" in os.environ
+    app = build(None if completing else verb)
     try:
-        code = build()(args=arguments, prog_name="embcompress", standalone_mode=False)
+        code = app(args=arguments, prog_name="embcompress", standalone_mode=False)
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as error:
         if not error.format_message():  # the help has been shown in its place
             return error.exit_code
-        verb = next((a for a in arguments if not a.startswith("-")), "")
         hint = f"embcompress {verb} --help" if verb in registry() else "embcompress --help"
         return _say(f"{error.format_message()}\nTry: {hint}", error.exit_code)
     return code if isinstance(code, int) else 0
