@@ -9,17 +9,25 @@ from statistics import median
 from time import perf_counter, sleep
 
 REST = 0.05  # seconds: OpenMP's threads keep spinning for a while after their work
+WARM = 5
 
 
-def pairs(one: Callable[[], object], other: Callable[[], object], rounds: int):
-    """Seconds of both sides, taken in turn, each on idle cores; the first pair only warms up."""
-    times = [(seconds(one), seconds(other)) for _ in range(rounds + 1)]
+def pairs(one: Callable[[], object], other: Callable[[], object], rounds: int, warm: int = 0):
+    """Seconds of both sides, taken in turn; the first pair only warms up.
+
+    Each side begins on cores that have come to rest, so that the other's spinning threads do not
+    hold them. Sides of a few milliseconds want ``warm`` calls before the one that is timed: a rest
+    alone lets a library's threads fall asleep, and their waking was half of torch's time.
+    """
+    times = [(seconds(one, warm), seconds(other, warm)) for _ in range(rounds + 1)]
     return times[1:]
 
 
-def seconds(side: Callable[[], object]) -> float:
-    """Seconds of one call, begun when the cores have come to rest."""
+def seconds(side: Callable[[], object], warm: int) -> float:
+    """Seconds of one call after a rest and some calls that are not timed."""
     sleep(REST)
+    for _ in range(warm):
+        side()
     start = perf_counter()
     side()
     return perf_counter() - start

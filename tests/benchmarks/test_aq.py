@@ -11,7 +11,7 @@ from embcompress.codecs.additive import Additive
 from embcompress.codecs.base import Parts
 from embcompress.methods.aq import AQ
 from embcompress.pipeline.memory import compress
-from tests.benchmarks.pairs import medians, pairs, times_faster
+from tests.benchmarks.pairs import WARM, medians, pairs, times_faster
 from tests.methods.test_quantize import relative_error
 
 faiss = pytest.importorskip("faiss")
@@ -75,6 +75,7 @@ def test_look_ups_beside_faiss():
         lambda: codec.decode(Parts(records), ids, out),
         lambda: quantizer.decode(records[ids]),
         20,
+        WARM,
     )
     ours, theirs = (len(ids) / t / 1e6 for t in medians(times))
     print(

@@ -7,7 +7,7 @@ import pytest
 
 import embcompress
 from embcompress.methods import Quantize
-from tests.benchmarks.pairs import medians, pairs, times_faster
+from tests.benchmarks.pairs import WARM, medians, pairs, times_faster
 
 torch = pytest.importorskip("torch")
 
@@ -44,7 +44,7 @@ def test_lookup_beside_torchs_bags(bits, table):
         for i in tensors:
             look_up(packed, i, offsets, False, 0, False, None, None, False)
 
-    times = pairs(ours, theirs, 40)
+    times = pairs(ours, theirs, 40, WARM)
     speeds = [CALLS * IDS / seconds / 1e6 for seconds in medians(times)]
     print(
         f"\nlook-ups at {bits} bits: {speeds[0]:.0f} M rows/s, torch {speeds[1]:.0f},"

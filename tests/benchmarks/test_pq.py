@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-from time import perf_counter, sleep
-
 import numpy as np
 import pytest
 
@@ -12,7 +9,7 @@ import embcompress
 from embcompress.codecs.base import Parts
 from embcompress.methods.pq import PQ
 from embcompress.pipeline.memory import compress
-from tests.benchmarks.pairs import command, medians, pairs, peak_memory, times_faster
+from tests.benchmarks.pairs import WARM, command, medians, pairs, peak_memory, times_faster
 from tests.benchmarks.test_commands import table
 
 faiss = pytest.importorskip("faiss")
@@ -97,18 +94,20 @@ def test_lookup():
     ids = [random.integers(0, ROWS, IDS) for _ in range(8)]
     out = np.empty((IDS, COLUMNS), np.float32)
     assert np.array_equal(found.lookup(ids[0], out=out), index.decode(codes[ids[0]]))
-    times = []
-    for k in range(40):
-        start = perf_counter()
-        found.lookup(ids[k % 8], out=out)
-        middle = perf_counter()
-        index.decode(codes[ids[k % 8]])
-        times.append((middle - start, perf_counter() - middle))
-        sleep(0.02)  # idle OpenMP threads spin for a while, and would hold a core of ours
-    ours, peer = (IDS / median(column) / 1e6 for column in zip(*times[5:], strict=True))
+
+    def ours():
+        for i in ids:
+            found.lookup(i, out=out)
+
+    def theirs():
+        for i in ids:
+            index.decode(codes[i])
+
+    times = pairs(ours, theirs, 20, WARM)
+    mine, peer = (len(ids) * IDS / spent / 1e6 for spent in medians(times))
     print(
-        f"\npq 8x8 look-ups: {ours:.1f} M rows/s, faiss {peer:.1f},"
-        f" ratio {times_faster(times[5:]):.1f} (bar 3)"
+        f"\npq 8x8 look-ups: {mine:.1f} M rows/s, faiss {peer:.1f},"
+        f" ratio {times_faster(times):.1f} (bar 3)"
     )
 
 
