@@ -1,7 +1,8 @@
 """Error and bytes of every method on real and odd tables, kept in ledger.json.
 
-``python -m tests.ledger`` writes the ledger anew, after a change that betters it;
-``python -m tests.ledger --show`` prints what it says of GloVe and MiniLM.
+``python -m tests.ledger`` writes the ledger anew, after a change that betters it, and with
+``--missing`` adds what it lacks; ``python -m tests.ledger --show`` prints what it says of GloVe and
+MiniLM.
 """
 
 from __future__ import annotations
@@ -149,13 +150,17 @@ def show() -> None:
         print("| " + " | ".join(cells) + " |")
 
 
-def main() -> None:
-    """Write the ledger."""
+def main(*, missing: bool) -> None:
+    """Write the ledger, or add what it lacks."""
     assert {t.split()[0] for t in METHODS} == set(registry())
+    kept = json.loads(FILE.read_text()) if missing else {}
+    ledger = {}
     with tempfile.TemporaryDirectory() as folder:
-        ledger = {name: measure(path) for name, path in sources(Path(folder)).items()}
+        for name, path in sources(Path(folder)).items():
+            known = {t: kept[name][t] for t in METHODS if t in kept.get(name, {})}
+            ledger[name] = known | measure(path, [t for t in METHODS if t not in known])
     FILE.write_text(json.dumps(ledger, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
-    show() if "--show" in sys.argv else main()
+    show() if "--show" in sys.argv else main(missing="--missing" in sys.argv)
