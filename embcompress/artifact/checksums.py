@@ -135,6 +135,25 @@ class Guard:
         self._touch(tensor, (rows * bits + bits - 1) // 8)
         self._note_all(tensor, nbytes)
 
+    def checked(self, *tensors: str) -> bool:
+        """Whether nothing of some tensors is left to check."""
+        return not self._on or self._all_good.issuperset(tensors)
+
+    def bytes(self, tensor: str, at: NDArray[np.int64], nbytes: int) -> None:
+        """Check the chunks that hold some bytes.
+
+        Args:
+            tensor: The tensor.
+            at: int64 [b], bytes of it.
+            nbytes: Bytes of the tensor.
+
+        Raises:
+            BadInput: A chunk does not match its checksum.
+        """
+        if self._on and tensor not in self._all_good:
+            self._touch(tensor, at)
+            self._note_all(tensor, nbytes)
+
     def _touch(self, tensor: str, at: NDArray[np.int64]) -> None:
         index = self._first[tensor] + at // CHUNK
         if not self._good[index].all():

@@ -122,7 +122,8 @@ class Form:
     @property
     def ragged(self) -> bool:
         """Whether the size depends on encoded values."""
-        return any(s.codec.layout().ragged for s in self.segments)
+        layouts = [s.codec.layout() for s in self.segments]
+        return any(layout.ragged or layout.streams for layout in layouts)
 
     def json(self) -> Json:
         """The table's entry in the document."""

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
-from embcompress.codecs.base import PackedRows, Parts, RaggedRows
+from embcompress.codecs.base import (
+    PackedRows,
+    Parts,
+    RaggedRows,
+    Stream,
+    StreamPiece,
+    StreamRows,
+)
+from embcompress.kernels.stream import joined
 
 
 @dataclass
@@ -30,6 +38,25 @@ class RaggedRun:
         return RaggedRows.build(data, np.array(self.lengths, np.int64))
 
 
+@dataclass
+class StreamRun:
+    """A stream while it is being encoded.
+
+    Args:
+        stream: What it is.
+        pieces: Its records so far.
+    """
+
+    stream: Stream
+    pieces: list[StreamPiece] = field(default_factory=list)
+
+    def build(self) -> StreamRows:
+        """All records so far, back to back."""
+        classes = np.concatenate([np.empty(0, np.int64), *(p.classes for p in self.pieces)])
+        data = joined([(p.data, 0, p.bits) for p in self.pieces], 0)
+        return StreamRows.build(self.stream, classes, data)
+
+
 class MemoryStore:
     """Receives encoded rows, then serves them."""
 
@@ -42,6 +69,8 @@ class MemoryStore:
         ]
         self._runs = [{name: RaggedRun() for name in layout.ragged} for layout in layouts]
         self._ragged: list[dict[str, RaggedRows]] = [{} for _ in layouts]
+        self._stream_runs = [{s.name: StreamRun(s) for s in y.streams} for y in layouts]
+        self._streams: list[dict[str, StreamRows]] = [{} for _ in layouts]
         self._packed = [
             {
                 p.name: PackedRows(np.zeros(p.nbytes(s.rows), np.uint8), p.bits)
@@ -58,6 +87,10 @@ class MemoryStore:
         """Append rows of a ragged part, in order."""
         self._runs[segment][part].extend(rows)
 
+    def put_stream(self, segment: int, part: str, piece: StreamPiece) -> None:
+        """Append records of a stream, in order."""
+        self._stream_runs[segment][part].pieces.append(piece)
+
     def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
         """Keep codes of rows from ``position`` on, in order."""
         whole = self._packed[segment][part]
@@ -65,8 +98,9 @@ class MemoryStore:
         whole.string[begin : begin + len(rows.string)] |= rows.string
 
     def finish(self) -> None:
-        """Close the ragged parts."""
+        """Close the ragged parts and streams."""
         self._ragged = [{k: run.build() for k, run in runs.items()} for runs in self._runs]
+        self._streams = [{k: run.build() for k, run in runs.items()} for runs in self._stream_runs]
 
     def ragged_rows(self, segment: int) -> dict[str, RaggedRows]:
         """The ragged parts of a segment."""
@@ -74,10 +108,17 @@ class MemoryStore:
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment."""
-        return Parts(self._records[segment], 0, self._ragged[segment], self._packed[segment])
+        return Parts(
+            self._records[segment],
+            0,
+            self._ragged[segment],
+            self._packed[segment],
+            self._streams[segment],
+        )
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``."""
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: v.slice(start, stop) for k, v in self._packed[segment].items()}
-        return Parts(self._records[segment][start:stop], 0, ragged, packed)
+        streams = {k: v.slice(start, stop) for k, v in self._streams[segment].items()}
+        return Parts(self._records[segment][start:stop], 0, ragged, packed, streams)

@@ -25,13 +25,14 @@ from embcompress.artifact.form import (
     load_form,
 )
 from embcompress.artifact.table import CompressedTable
-from embcompress.codecs.base import PackedRows, Parts, RaggedRows
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows, Stream, StreamRows
 from embcompress.codecs.hostile import Array
 from embcompress.errors import BadInput
 from embcompress.tables.file import SourceFile
 from embcompress.tables.header import Header, TensorInfo, read_header
 from embcompress.tables.sniff import sniff
 
+_OF_ROWS = (".data", ".lengths", ".addresses", ".bits", ".classes", ".bases")
 _SMALL = 2**26
 """Bytes of a file whose records are not copied from the map: all of it may count as memory."""
 
@@ -184,7 +185,7 @@ class Artifact(Mapping[str, CompressedTable]):
         self.guard.whole("the header", 1)
         for name in self.header.tensors:
             last = name.rsplit(MARK, 1)[-1]
-            rows = last == "rows" or last.endswith((".data", ".lengths", ".addresses", ".bits"))
+            rows = last == "rows" or last.endswith(_OF_ROWS)
             if MARK in name and name != CHECKSUMS and not rows:
                 self.guard.whole(name, len(self.raw(name)))
 
@@ -219,6 +220,10 @@ class FileStore:
             {part: self._load_ragged(i, part, s.rows) for part in s.codec.layout().ragged}
             for i, s in enumerate(form.segments)
         ]
+        self._streams = [
+            {p.name: self._load_stream(i, p, s.rows) for p in s.codec.layout().streams}
+            for i, s in enumerate(form.segments)
+        ]
         self._packed = [
             {
                 p.name: PackedRows(artifact.raw(self._string(i, p.name)), p.bits)
@@ -249,6 +254,47 @@ class FileStore:
             raise BadInput(f"{self._artifact.path}: ragged part '{names[0]}' is malformed")
         return RaggedRows(data, addresses, lengths)
 
+    def _load_stream(self, segment: int, stream: Stream, rows: int) -> StreamRows:
+        found = {}
+        for piece, (dtype, count) in stream.sizes(rows, 0).items():
+            name = self._form.tensor(segment, f"{stream.name}.{piece}")
+            info = self._artifact.header.tensors.get(name)
+            array = None if info is None else self._artifact.array(name)
+            least = stream.TAIL if piece == "data" else count
+            if (
+                array is None
+                or array.dtype != np.dtype(dtype)
+                or array.ndim != 1
+                or len(array) < least
+                or (piece != "data" and len(array) != count)
+            ):
+                raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing or malformed")
+            found[piece] = array
+        return StreamRows(stream, found["classes"], found["addresses"], found["bases"], found["data"])
+
+    def _check_stream(self, segment: int, part: str, rows: NDArray[np.int64]) -> None:
+        """Check what rows of a stream lie in, their classes and addresses first."""
+        guard, whole = self._artifact.guard, self._streams[segment][part]
+        names = {
+            piece: self._form.tensor(segment, f"{part}.{piece}")
+            for piece in ("classes", "addresses", "bases", "data")
+        }
+        if guard.checked(*names.values()):
+            return
+        records = np.unique(whole.records(rows))
+        block, bits = Stream.BLOCK, whole.stream.bits
+        blocks = records // block
+        guard.bytes(names["classes"], blocks * block * bits // 8, len(whole.classes))
+        guard.bytes(names["classes"], (records * bits + bits - 1) // 8, len(whole.classes))
+        guard.bytes(names["addresses"], 4 * blocks, whole.addresses.nbytes)
+        guard.bytes(names["bases"], 8 * (blocks // whole.stream.apart), whole.bases.nbytes)
+        classes, begins = whole.locate(records)
+        lengths = np.array(whole.stream.lengths, np.int64)[classes]
+        # a record may lie in several chunks
+        for step in range(int(lengths.max(initial=0)) // (8 * checksums.CHUNK) + 2):
+            at = np.minimum(begins + step * 8 * checksums.CHUNK, begins + lengths) // 8
+            guard.bytes(names["data"], at, len(whole.data))
+
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment, mapped; what ``rows`` lie in is checked."""
         name = self._form.tensor(segment, "rows")
@@ -262,9 +308,13 @@ class FileStore:
                 guard.whole(tensor, len(self._artifact.raw(tensor)))
         for part, codes in self._packed[segment].items():
             guard.packed(self._string(segment, part), rows, codes.bits, len(codes.string))
+        for part in self._streams[segment]:
+            self._check_stream(segment, part, rows)
         if records is None:
             records = np.empty((self._form.segments[segment].rows, 0), np.uint8)
-        return Parts(records, 0, self._ragged[segment], self._packed[segment])
+        return Parts(
+            records, 0, self._ragged[segment], self._packed[segment], self._streams[segment]
+        )
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``, read from the file."""
@@ -282,7 +332,22 @@ class FileStore:
                 records = data.reshape(stop - start, size)
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+        streams = {
+            k: self._some_records(segment, k, start, stop) for k in self._streams[segment]
+        }
+        return Parts(records, 0, ragged, packed, streams)
+
+    def _some_records(self, segment: int, part: str, start: int, stop: int) -> StreamRows:
+        self._check_stream(segment, part, np.arange(start, stop, dtype=np.int64))
+        own = self._streams[segment][part].slice(start, stop)
+        if self._artifact.nbytes <= _SMALL or stop == start:
+            return own
+        ends = own.records(np.array([0, stop - start - 1], np.int64))
+        classes, begins = own.locate(ends)
+        first = int(begins[0]) // 8
+        last = (int(begins[1]) + own.stream.lengths[int(classes[1])] + 7) // 8
+        name = self._form.tensor(segment, f"{part}.data")
+        return own.over(self._read(name, first, last + Stream.TAIL), 8 * first)
 
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from embcompress.artifact import checksums
 from embcompress.artifact.atomic import AtomicFile, system_failure
 from embcompress.artifact.form import CHECKSUMS, FORMAT, KEY, MEASURED, Form, dtype_name
-from embcompress.codecs.base import PackedRows, RaggedRows
+from embcompress.codecs.base import PackedRows, RaggedRows, Stream, StreamPiece, StreamRows
 from embcompress.codecs.hostile import Array
 from embcompress.kernels.bitstring import TAIL
+from embcompress.kernels.stream import joined
 from embcompress.tables.header import TensorInfo, dump_header, order_tensors
 from embcompress.threads import ordered
 
 _HUGE = 10**15  # stands for a size not known yet: its digits reserve room in the header
 _PIECE = 2**24
+STREAM_PIECES = ("addresses", "bases", "classes", "data")
 
 Extent = tuple[str, tuple[int, ...], int]
 """A tensor's dtype, shape and bytes."""
@@ -82,13 +84,14 @@ class Plan:
 
     def ragged(self) -> list[str]:
         """Tensors whose size is known once rows are encoded, in file order."""
-        return sorted(
-            form.tensor(i, f"{part}.{piece}")
-            for form in self.forms
-            for i, s in enumerate(form.segments)
-            for part in s.codec.layout().ragged
-            for piece in ("addresses", "data", "lengths")
-        )
+        found = []
+        for form in self.forms:
+            for i, s in enumerate(form.segments):
+                layout = s.codec.layout()
+                pieces = [(part, ("addresses", "data", "lengths")) for part in layout.ragged]
+                pieces += [(part.name, STREAM_PIECES) for part in layout.streams]
+                found += [form.tensor(i, f"{part}.{p}") for part, many in pieces for p in many]
+        return sorted(found)
 
     def file_metadata(self) -> dict[str, str]:
         """The file's metadata, our document among it."""
@@ -181,6 +184,44 @@ class RaggedSpool:
         self._file.close()
 
 
+class StreamSpool:
+    """A stream while it is being encoded, on disk."""
+
+    def __init__(self, folder: Path, stream: Stream) -> None:
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._stream = stream
+        self._classes: list[NDArray[Any]] = []
+        self._bits = 0
+        self._unfinished = 0
+
+    def extend(self, piece: StreamPiece) -> None:
+        """Append records."""
+        kind = np.uint8 if self._stream.bits <= 8 else np.uint16
+        self._classes.append(piece.classes.astype(kind))
+        first = self._bits % 8
+        data = joined([(piece.data, 0, piece.bits)], first)
+        data[0] |= self._unfinished
+        self._bits += piece.bits
+        whole = (first + piece.bits) // 8
+        self._file.write(data[:whole].data)
+        self._unfinished = int(data[whole])
+
+    def build(self) -> StreamRows:
+        """All records, their data a view of the spool."""
+        rest = self._bits % 8
+        last = bytes([self._unfinished]) if rest else b""
+        self._file.write(last + bytes(Stream.TAIL))
+        self._file.flush()
+        size = (self._bits + 7) // 8 + Stream.TAIL
+        data = np.memmap(self._file, np.uint8, "r", shape=(size,))
+        classes = np.concatenate([np.empty(0, np.uint8), *self._classes])
+        return StreamRows.build(self._stream, classes, data)
+
+    def close(self) -> None:
+        """Delete the spool."""
+        self._file.close()
+
+
 class ArtifactWriter:
     """Receives encoded rows of every table and writes the file.
 
@@ -198,6 +239,7 @@ class ArtifactWriter:
         self._placed = place(plan)
         self._file = AtomicFile(path)
         self._spools: dict[tuple[str, int, str], RaggedSpool] = {}
+        self._streams: dict[tuple[str, int, str], StreamSpool] = {}
         self._ragged: dict[str, Array] = {}
         self._unfinished: dict[str, int] = {}
         try:
@@ -206,6 +248,9 @@ class ArtifactWriter:
                 for i, s in enumerate(form.segments):
                     for part in s.codec.layout().ragged:
                         self._spools[form.name, i, part] = RaggedSpool(path.parent)
+                    for stream in s.codec.layout().streams:
+                        spool = StreamSpool(path.parent, stream)
+                        self._streams[form.name, i, stream.name] = spool
         except OSError as error:
             self._file.discard()
             raise system_failure(path, error) from error
@@ -246,11 +291,17 @@ class ArtifactWriter:
         """Append rows of a ragged part, in order."""
         self._spools[form.name, segment, part].extend(rows)
 
+    def put_stream(self, form: Form, segment: int, part: str, piece: StreamPiece) -> None:
+        """Append records of a stream, in order."""
+        self._streams[form.name, segment, part].extend(piece)
+
     def close_ragged(self) -> Placed:
         """Take the ragged parts as complete, and give where everything lies."""
         forms = {form.name: form for form in self._plan.forms}
         for (name, segment, part), spool in self._spools.items():
             self._ragged |= ragged_tensors(forms[name], segment, part, spool.build())
+        for (name, segment, part), stream in self._streams.items():
+            self._ragged |= stream_tensors(forms[name], segment, part, stream.build())
         extents = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in self._ragged.items()}
         self._placed = place(self._plan, extents)
         return self._placed
@@ -321,7 +372,7 @@ class ArtifactWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for spool in self._spools.values():
+        for spool in (*self._spools.values(), *self._streams.values()):
             spool.close()
         self._file.discard()
 
@@ -345,6 +396,10 @@ class TableSink:
         """Append rows of a ragged part, in order."""
         self.writer.put_ragged(self.form, segment, part, rows)
 
+    def put_stream(self, segment: int, part: str, piece: StreamPiece) -> None:
+        """Append records of a stream, in order."""
+        self.writer.put_stream(self.form, segment, part, piece)
+
 
 def ragged_sizes(
     form: Form, segment: int, part: str, lengths: NDArray[np.int64]
@@ -364,3 +419,23 @@ def ragged_tensors(form: Form, segment: int, part: str, rows: RaggedRows) -> dic
         form.tensor(segment, f"{part}.data"): rows.data,
         form.tensor(segment, f"{part}.lengths"): rows.lengths,
     }
+
+
+def stream_tensors(form: Form, segment: int, part: str, rows: StreamRows) -> dict[str, Array]:
+    """The four tensors that hold a stream."""
+    pieces = (rows.addresses, rows.bases, rows.classes, rows.data)
+    return {
+        form.tensor(segment, f"{part}.{name}"): array
+        for name, array in zip(STREAM_PIECES, pieces, strict=True)
+    }
+
+
+def stream_sizes(form: Form, segment: int, stream: Stream, bits: int) -> dict[str, Extent]:
+    """The tensors that would hold a stream whose records take so many bits."""
+    sizes = stream.sizes(form.segments[segment].rows, bits)
+    found: dict[str, Extent] = {}
+    for piece, (dtype, count) in sizes.items():
+        empty = np.empty(0, dtype)
+        tensor = form.tensor(segment, f"{stream.name}.{piece}")
+        found[tensor] = (dtype_name(empty), (count,), count * empty.itemsize)
+    return found

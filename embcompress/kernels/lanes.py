@@ -140,6 +140,16 @@ def _store_codes(context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, SINGLE), generate
 
 
+def _store_mask(context: Any, array: Any, index: Any, mask: Any) -> Any:
+    def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = target.make_array(array)(target, builder, values[0]).data
+        bits = builder.bitcast(values[2], ir.IntType(LANES))
+        builder.store(bits, builder.gep(data, [values[1]]))
+        return target.get_dummy_value()
+
+    return types.void(array, types.intp, _MASK), generate
+
+
 def _transpose(
     context: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, step: Any
 ) -> Any:
@@ -260,6 +270,8 @@ load: Callable[[Float32, int], Lanes] = _compiled(_load)
 store: Callable[[Float32, int, Lanes], None] = _compiled(_store)
 #: Write sixteen whole numbers of 0 to 255 into a C-contiguous uint8 array, from a flat index on.
 store_codes: Callable[[NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)
+#: Write a mask into a uint16 array at a flat index, lane i as bit i.
+store_mask: Callable[[NDArray[np.uint16], int, Mask], None] = _compiled(_store_mask)
 #: Transpose sixteen by sixteen elements: transpose(source, at, stride, target, to, step) reads row
 #: k at the flat index at + k * stride, and writes column k at to + k * step, in this order.
 transpose: Callable[[NDArray[Any], int, int, NDArray[Any], int, int], None] = _compiled(_transpose)

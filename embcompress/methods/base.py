@@ -35,6 +35,10 @@ class Accounts(Protocol):
         """Numbers in all tables."""
         ...
 
+    def holds(self, rows: Rows) -> bool:
+        """Whether some rows are a segment of the tables, and not coordinates of another method."""
+        ...
+
     def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
         """Bytes of all tables in the artifact, everything counted, with these codecs.
 

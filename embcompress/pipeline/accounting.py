@@ -14,6 +14,7 @@ from embcompress.codecs.base import Codec
 from embcompress.errors import UsageError
 from embcompress.methods.base import Context, Method
 from embcompress.pipeline.segments import Grouped
+from embcompress.tables.rows import Rows
 
 _FEW_COLUMNS = 8
 _MOST_ENERGY = 0.5
@@ -96,6 +97,10 @@ class Accounting:
         """Numbers in all tables."""
         shapes = (t.reader.table.shape for t in self.tables.values())
         return sum(n * d for n, d in shapes)
+
+    def holds(self, rows: Rows) -> bool:
+        """Whether some rows are a segment of the tables, and not coordinates of another method."""
+        return any(rows is s for table in self.tables.values() for s in table.segments)
 
     def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
         """Bytes of all tables in the artifact, header, maps and checksums counted.

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
 from embcompress.artifact.memory import RaggedRun
-from embcompress.codecs.base import PackedRows, Parts
+from embcompress.codecs.base import PackedRows, Parts, StreamPiece, StreamRows
 from embcompress.methods.base import Encoder, Method
 from embcompress.pipeline.accounting import form_of
 from embcompress.pipeline.context import RunContext
+from embcompress.pipeline.filling import fill
 from embcompress.pipeline.segments import Grouped
 from embcompress.report.metrics import Comparison
 from embcompress.threads import one_blas_thread, ordered
@@ -35,12 +36,17 @@ class Sink(Protocol):
         """Append rows of a ragged part, in order."""
         ...
 
+    def put_stream(self, segment: int, part: str, piece: StreamPiece) -> None:
+        """Append records of a stream, in order."""
+        ...
+
 
 class SizeSink:
-    """Counts the bytes of ragged parts and keeps nothing: the dry run."""
+    """Counts the bytes of ragged parts and streams and keeps nothing: the dry run."""
 
     def __init__(self) -> None:
         self.ragged: dict[tuple[int, str], list[int]] = {}
+        self.streams: dict[tuple[int, str], int] = {}
 
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
         """Records have a known size."""
@@ -52,6 +58,10 @@ class SizeSink:
         """Note the rows' lengths."""
         self.ragged.setdefault((segment, part), []).extend(len(r) for r in rows)
 
+    def put_stream(self, segment: int, part: str, piece: StreamPiece) -> None:
+        """Note the records' bits."""
+        self.streams[segment, part] = self.streams.get((segment, part), 0) + piece.bits
+
 
 @dataclass(frozen=True)
 class InOrder:
@@ -61,11 +71,13 @@ class InOrder:
         rows: Rows of the tile.
         ragged: Segment, part and rows.
         packed: Segment, part, position and rows.
+        streams: Segment, part and records.
     """
 
     rows: int
     ragged: list[tuple[int, str, list[NDArray[np.uint8]]]] = field(default_factory=list)
     packed: list[tuple[int, str, int, PackedRows]] = field(default_factory=list)
+    streams: list[tuple[int, str, StreamPiece]] = field(default_factory=list)
 
     def put(self, sink: Sink) -> None:
         """Hand all of it on."""
@@ -73,6 +85,8 @@ class InOrder:
             sink.put_packed(*given)
         for part in self.ragged:
             sink.put_ragged(*part)
+        for piece in self.streams:
+            sink.put_stream(*piece)
 
 
 @dataclass(frozen=True)
@@ -120,14 +134,15 @@ def fit_tables(
     planned: dict[str, Method] = {}
     for method, rows in groups.items():
         planned |= method.plan(rows, context)
-    fitted = {}
+    encoders: dict[str, tuple[Encoder, ...]] = {}
+    forms = {}
     for name, table in tables.items():
         resolved = [planned[f"{name}::{s.segment}"] for s in table.segments]
-        encoders = fit_segments(table, resolved, context)
-        codecs = [e.codec for e in encoders]
-        form = form_of(name, table, asked[name], resolved, codecs, context)
-        fitted[name] = Fitted(table, encoders, form)
-    return fitted
+        encoders[name] = fit_segments(table, resolved, context)
+        codecs = [e.codec for e in encoders[name]]
+        forms[name] = form_of(name, table, asked[name], resolved, codecs, context)
+    forms = fill(forms, encoders, context.accounting)
+    return {name: Fitted(table, encoders[name], forms[name]) for name, table in tables.items()}
 
 
 def fit_segments(
@@ -176,8 +191,13 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
             for p in layout.packed:
                 strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)
                 later.packed.append((span.segment, p.name, span.position, strings[p.name]))
+            streams = {}
+            for stream in layout.streams:
+                piece = encoded[stream.name]
+                later.streams.append((span.segment, stream.name, piece))
+                streams[stream.name] = StreamRows.build(stream, piece.classes, piece.data)
             ids = tile.ids if codec.by_id else np.arange(len(tile.ids), dtype=np.int64)
-            parts = Parts(records, 0, runs, strings)
+            parts = Parts(records, 0, runs, strings, streams)
             if len(ids) == len(rows):
                 codec.decode(parts, ids, decoded)
             else:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from embcompress.artifact.atomic import check_target
 from embcompress.artifact.form import KEY, MEASURED, Form
-from embcompress.artifact.writer import ArtifactWriter, Extent, Passed, Plan, place, ragged_sizes
+from embcompress.artifact.writer import (
+    ArtifactWriter,
+    Extent,
+    Passed,
+    Plan,
+    place,
+    ragged_sizes,
+    stream_sizes,
+)
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
@@ -206,6 +214,10 @@ def _dry_run(
             encode_table(table, sink, _comparison(table, job, context), context)
             for (segment, part), lengths in sink.ragged.items():
                 sizes |= ragged_sizes(table.form, segment, part, np.array(lengths, np.int64))
+            for segment, own in enumerate(table.form.segments):
+                for stream in own.codec.layout().streams:
+                    bits = sink.streams.get((segment, stream.name), 0)
+                    sizes |= stream_sizes(table.form, segment, stream, bits)
     source.unchanged()
     placed = place(plan, sizes)
     parts = table_parts(plan.forms, placed.sizes, len(placed.header))

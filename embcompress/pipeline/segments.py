@@ -100,6 +100,15 @@ class SegmentRows:
                 return self.cut(span, start, rows)
         raise AssertionError("a tile lacks the segment it was listed for")
 
+    def aligned(self, count: int) -> bool:
+        """Whether every tile begins at a position that is a multiple of ``count``."""
+        return all(
+            span.position % count == 0
+            for number in self.present
+            for span in self.rowmap.spans(*self.reader.bounds(number))
+            if span.segment == self.segment
+        )
+
     def cut(self, span: Span, start: int, rows: NDArray[np.float32]) -> Tile:
         """The tile of this segment among rows that begin at ``start``."""
         own = rows if len(span.rows) == len(rows) else rows[span.rows - start]

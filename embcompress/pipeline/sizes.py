@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from embcompress.artifact.form import CHECKSUMS, Form
+from embcompress.artifact.writer import STREAM_PIECES
 from embcompress.codecs.hostile import INNER
 
 
@@ -50,4 +51,10 @@ def _own_parts(form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
             for piece in ("data", "addresses", "lengths"):
                 name = short if piece == "data" else f"{short} {piece}"
                 parts[name] = parts.get(name, 0) + sizes[form.tensor(i, f"{part}.{piece}")]
+        for stream in segment.codec.layout().streams:
+            short = stream.name.rsplit(INNER, 1)[-1]
+            for piece in STREAM_PIECES:
+                size = sizes[form.tensor(i, f"{stream.name}.{piece}")]
+                name = short if piece == "data" else piece
+                parts[name] = parts.get(name, 0) + size
     return {name: size for name, size in parts.items() if size}

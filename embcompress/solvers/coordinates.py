@@ -62,6 +62,10 @@ class Coordinates:
         """As many as the rows have."""
         return self.source.tiles
 
+    def aligned(self, count: int) -> bool:
+        """As the rows."""
+        return self.source.aligned(count)
+
     def tile(self, index: int) -> Tile:
         """Read one tile of coordinates."""
         tile = self.source.tile(index)

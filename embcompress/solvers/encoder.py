@@ -34,6 +34,36 @@ class Encoder(ABC):
         """
 
 
+class Elastic(Encoder):
+    """An encoder whose streams take a size that is chosen once all else of the file is known."""
+
+    @property
+    @abstractmethod
+    def budget(self) -> str | None:
+        """The budget of all tables that it shares in; None when its size is settled."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> int:
+        """Numbers in its rows: its share of the budget."""
+
+    @property
+    @abstractmethod
+    def stream_bits(self) -> int:
+        """Bits of its stream, once it is filled."""
+
+    @abstractmethod
+    def fill(self, nbytes: int) -> None:
+        """Settle the size; its codec may be another one of the same shapes afterwards.
+
+        Args:
+            nbytes: Bytes that its streams may take.
+
+        Raises:
+            UsageError: They are too few.
+        """
+
+
 @dataclass(frozen=True)
 class ProjectedEncoder(Encoder):
     """Sends rows to coordinates, which an inner encoder encodes.

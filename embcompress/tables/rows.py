@@ -53,3 +53,7 @@ class Rows(Protocol):
     def tile(self, index: int) -> Tile:
         """Read one tile; safe from several threads."""
         ...
+
+    def aligned(self, count: int) -> bool:
+        """Whether every tile begins at a position that is a multiple of ``count``."""
+        ...

@@ -1,0 +1,123 @@
+"""Rows near the rate-distortion limit: entropy-coded, with random access."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from embcompress.errors import UsageError
+from embcompress.methods.base import Context, Encoder, Method
+from embcompress.options import Option
+from embcompress.tables.rows import Rows
+
+_MOST_ROWS = 256
+_BITS = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit(Method):
+    """Store rows near the rate-distortion limit: entropy-coded, each still decoded alone.
+
+    Rows are turned into principal axes; one step serves all coordinates, so that rows and axes
+    share the bits as they need them. Dependent quantization and a static range coder turn a row
+    into a record whose class says both its gain and its exact length: that is what lets any row
+    be found.
+    """
+
+    name = "limit"
+    family = "low precision"
+    native = True
+    source = (
+        "Fischer and Wang 1992, Entropy-constrained trellis-coded quantization; Duda 2013,"
+        " Asymmetric numeral systems; records of classes of exact length are ours"
+    )
+    example = "limit glove.npy -o glove.limit.safetensors --budget 2bpw"
+
+    budget: Annotated[
+        str | None,
+        Option(
+            "Size of all compressed tables, met from below within 64 bytes: 12MB (10^6 bytes), 8x"
+            " (an eighth of the source) or 2bpw (bits per weight)."
+        ),
+    ] = None
+    bits: Annotated[
+        float | None,
+        Option(
+            "Bits per weight of every table's own parts, without header and checksums; 4 unless"
+            " another size is given.",
+            min=0.1,
+            max=12,
+        ),
+    ] = None
+    target_error: Annotated[
+        float | None,
+        Option("Relative error of every table, reached with as few bytes as can be.", min=1e-4, max=1),
+    ] = None
+    states: Annotated[
+        Literal["1", "4", "8", "32"],
+        Option("States of dependent quantization; 1 is a plain quantizer."),
+    ] = "8"
+    effort: Annotated[
+        Literal["fast", "normal", "best"], Option("How hard the encoder searches.")
+    ] = "normal"
+    rows_per_record: Annotated[
+        str,
+        Option(
+            "Rows that are decoded together, at most 256; auto takes about 64 columns a record,"
+            " and 128 with --effort best."
+        ),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        from embcompress.budget import parse_budget
+
+        super().__post_init__()
+        if self.budget is not None:
+            parse_budget(self.budget)
+        if sum(v is not None for v in (self.budget, self.bits, self.target_error)) > 1:
+            raise UsageError("limit: give one of --budget, --bits and --target-error")
+        text = self.rows_per_record
+        if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= _MOST_ROWS):
+            raise UsageError(
+                f"limit: --rows-per-record is auto or a whole number from 1 to {_MOST_ROWS},"
+                f" not '{text}'"
+            )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        from embcompress.solvers.trellis_fit import needs_of
+
+        return needs_of(self.effort)
+
+    def preflight(self, rows: Rows, context: Context) -> None:
+        from embcompress.methods.sizing import accounts_of
+        from embcompress.solvers.rotation import check_room
+
+        check_room(rows.name, rows.shape[1], context.memory)
+        if self.budget is not None and not accounts_of(self.name, context).holds(rows):
+            raise UsageError(
+                "limit: --budget is of whole tables; give --bits for coordinates of another method"
+            )
+
+    def fit(self, rows: Rows, context: Context) -> Encoder:
+        from embcompress.budget import parse_budget
+        from embcompress.methods.sizing import accounts_of
+        from embcompress.solvers.trellis_fit import TrellisFit, Wish
+
+        n, d = rows.shape
+        count = None if self.rows_per_record == "auto" else int(self.rows_per_record)
+        nbytes = None
+        if self.budget is not None:
+            accounts = accounts_of(self.name, context)
+            allowed = parse_budget(self.budget).bytes_for(accounts.source_bytes, accounts.weights)
+            nbytes = allowed * (n * d / max(accounts.weights, 1))
+        elif self.target_error is None:
+            nbytes = n * d * (self.bits or _BITS) / 8
+        wish = Wish(int(self.states), self.effort, count, self.budget, nbytes, self.target_error)
+        fit = TrellisFit(rows, wish, context)
+        if self.target_error is not None:
+            fit.reach_error()
+        elif self.budget is None:
+            assert nbytes is not None
+            fit.fill_own(int(nbytes))
+        return fit

@@ -1,0 +1,359 @@
+"""Step, tables and classes of entropy-coded rows, fitted to a sample of records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.codecs.trellis_tables import OCTAVE, Classes, Order, Tables
+from embcompress.solvers.trellis_search import LAMBDA, SLACK, Searcher, bounds_at, natural_bits
+from embcompress.solvers.trellis_tables import (
+    LOWEST,
+    counted_tables,
+    first_tables,
+    trimmed_tables,
+)
+
+PRECISION = 11
+ADDRESS_BITS = 0.5
+"""Of a record: its share of an address."""
+_FEW = 3072
+_WINDOW = 16
+_ACTIVE = 0.55
+"""Squared spread over squared step from which a coordinate tells of a row's gain."""
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Records that a design is fitted to.
+
+    Args:
+        records: float32 [s, r·n], coordinates.
+        rows: Rows of a record r.
+        spreads: float64 [n], root mean square of every coordinate.
+        threads: Cores to use.
+    """
+
+    records: NDArray[np.float32]
+    rows: int
+    spreads: NDArray[np.float64]
+    threads: int
+
+    def some(self, count: int) -> Sample:
+        """The first records; they are in random order."""
+        return replace(self, records=self.records[:count])
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What a codec holds beside offset and basis, and how well it does on the sample.
+
+    Args:
+        tables: Of magnitudes.
+        classes: Gains, steps and lengths.
+        step: Of all classes.
+        widest: Largest spread over the step, in 1/24 octave.
+        narrower: uint8 [n], how much less the others are.
+        active: bool [n], coordinates that tell of a row's gain.
+        bits: Mean bits of a record, class and address counted.
+        distortion: Mean squared error of a record.
+    """
+
+    tables: Tables
+    classes: Classes
+    step: float
+    widest: int
+    narrower: NDArray[np.uint8]
+    active: NDArray[np.bool_]
+    bits: float
+    distortion: float
+
+    @property
+    def spreads(self) -> NDArray[np.int64]:
+        """Of every coordinate over the step, in 1/24 octave."""
+        return self.widest - self.narrower.astype(np.int64)
+
+    def searcher(self, threads: int) -> Searcher:
+        """A search with this design."""
+        order = Order.of(self.tables, self.spreads, self.classes.gains)
+        return Searcher(self.tables, order, self.classes, threads)
+
+
+def log_gains(
+    records: NDArray[np.float32], rows: int, spreads: NDArray[np.float64], active: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Gain of every row of records over the spreads, in 1/24 octave, float64 [s, r].
+
+    Args:
+        records: float32 [s, r·n].
+        rows: r.
+        spreads: float64 [n].
+        active: bool [n], coordinates that count.
+    """
+    n = len(spreads)
+    scaled = records.reshape(-1, n)[:, active] / spreads[active].astype(np.float32)
+    squares = np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64) / max(int(active.sum()), 1)
+    return (0.5 * OCTAVE * np.log2(np.maximum(squares, _TINY))).reshape(-1, rows)
+
+
+def nearest_gains(
+    logs: NDArray[np.float64], gains: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """The classes with the nearest gains, int64 [s, count], nearest first; -1 beyond all."""
+    found = np.full((len(logs), count), -1, np.int64)
+    kept = min(count, len(gains))
+    for start in range(0, len(logs), 4096):
+        some = logs[start : start + 4096]
+        away = np.zeros((len(some), len(gains)), np.float32)
+        for j in range(gains.shape[1]):
+            away += (some[:, j, None].astype(np.float32) - gains[:, j].astype(np.float32)) ** 2
+        if kept < len(gains):
+            near = np.argpartition(away, kept - 1, axis=1)[:, :kept]
+        else:
+            near = np.tile(np.arange(kept), (len(some), 1))
+        order = np.argsort(np.take_along_axis(away, near, axis=1), axis=1, kind="stable")
+        found[start : start + len(some), :kept] = np.take_along_axis(near, order, axis=1)
+    return found
+
+
+def gain_classes(logs: NDArray[np.float64], count: int, floor: float) -> NDArray[np.int64]:
+    """Gains of classes: clusters of the records' gains.
+
+    Args:
+        logs: float64 [s, r].
+        count: Classes at most.
+        floor: Gains below are all alike.
+
+    Returns:
+        int64 [G, r], without repetition, ascending.
+    """
+    points = np.maximum(logs, floor)
+    random = np.random.Generator(np.random.PCG64(count))
+    if points.shape[1] == 1:
+        low, high = np.quantile(points, [0.002, 0.998])
+        centres = np.linspace(low, high, count)[:, None]
+    else:
+        centres = points[random.choice(len(points), min(count, len(points)), replace=False)]
+    for _ in range(8 if points.shape[1] > 1 else 3):
+        own = nearest_gains(points, centres.astype(np.float64), 1)[:, 0]
+        sums = np.zeros_like(centres)
+        np.add.at(sums, own, points)
+        times = np.bincount(own, minlength=len(centres))[:, None]
+        centres = np.where(times > 0, sums / np.maximum(times, 1), centres)
+    return np.unique(np.rint(centres).astype(np.int64), axis=0)
+
+
+class Designer:
+    """Fits designs for steps to a sample, the last one's tables being the next one's first."""
+
+    def __init__(self, sample: Sample, states: int, reach: int) -> None:
+        """Begin with tables that nothing was counted for.
+
+        Args:
+            sample: The records.
+            states: Of the state machine.
+            reach: Classes that are tried for a record.
+        """
+        self.sample = sample
+        self.reach = reach
+        self.tables = first_tables(states, PRECISION, LOWEST)
+        self.states = states
+        self.gains: NDArray[np.int64] | None = None
+        self.lengths: NDArray[np.int64] | None = None
+        self._seen = np.zeros((1, 1))
+
+    def at(self, step: float, count: int, *, few: bool, rounds: int = 2) -> Design:
+        """The design of a step.
+
+        Args:
+            step: Half the distance of levels.
+            count: Classes at most.
+            few: Whether a few records do.
+            rounds: Searches, each followed by new tables.
+        """
+        sample = self.sample.some(_FEW) if few else self.sample
+        spreads = np.maximum(sample.spreads, _TINY)
+        units = np.rint(OCTAVE * np.log2(spreads / step)).astype(np.int64)
+        widest = int(units.max())
+        narrower = np.minimum(widest - units, 255).astype(np.uint8)
+        spread = widest - narrower.astype(np.int64)
+        active = sample.spreads**2 >= _ACTIVE * step * step
+        if not active.any():
+            active[sample.spreads.argmax()] = True
+        logs = log_gains(sample.records, sample.rows, sample.spreads, active)
+        if self.gains is None or len(self.gains) > count or not few:
+            whole = log_gains(self.sample.records, sample.rows, sample.spreads, active)
+            floor = OCTAVE / 3 * LOWEST - widest
+            fresh = gain_classes(whole, count, floor)
+            if self.gains is None or not np.array_equal(fresh, self.gains):
+                self.gains, self.lengths = fresh, None
+        gains = self.gains
+        highest = max(LOWEST, (widest + int(gains.max()) + OCTAVE // 6) // (OCTAVE // 3))
+        if highest >= self.tables.lowest + self.tables.classes:
+            self.tables = self._wider(highest)
+        steps = np.full(len(gains), step, np.float32)
+        near = nearest_gains(logs, gains, self.reach)
+        for _ in range(rounds):
+            order = Order.of(self.tables, spread, gains)
+            blank = Classes(gains, steps, np.zeros(len(gains), np.int64))
+            searcher = Searcher(self.tables, order, blank, sample.threads)
+            curves = searcher.curves(sample.records, near)
+            self.lengths, chosen = self._settle(curves, near, self.lengths)
+            own = Classes(gains, steps, self.lengths)
+            searcher = replace(searcher, classes=own)
+            worth = np.full((len(near), 1), 1 / LAMBDA, np.float32)
+            slack = np.full(len(near), SLACK, np.float32)
+            picked = np.ascontiguousarray(chosen[:, None])
+            got, codes, found = searcher.paths(sample.records, picked, worth, slack, 1)
+            seen, times, away = searcher.tally(sample.records, got, codes)
+            self._seen = seen
+            self.tables = counted_tables(self.tables, seen, times, away)
+        fits = got >= 0
+        lost = self._uncoded(sample, order, got)
+        distortion = float((found[fits, 1] * step * step + lost[fits]).mean()) if fits.any() else 0.0
+        bits = float(self.lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
+        return Design(
+            self.tables, own, step, widest, narrower, active, bits, distortion
+        )
+
+    def finish(self, design: Design) -> Design:
+        """The design with tables as small as they can be stored."""
+        top = int(design.spreads.max(initial=0)) + int(design.classes.gains.max())
+        highest = max(LOWEST, (top + OCTAVE // 6) // (OCTAVE // 3))
+        return replace(design, tables=trimmed_tables(design.tables, self._seen, highest))
+
+    def relengthen(self, design: Design, step: float) -> Design:
+        """A finished design at another step near its own: only lengths change, by the sample."""
+        sample, gains = self.sample, design.classes.gains
+        steps = np.full(len(gains), step, np.float32)
+        searcher = replace(
+            design.searcher(sample.threads), classes=replace(design.classes, steps=steps)
+        )
+        logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
+        near = nearest_gains(logs, gains, self.reach)
+        curves = searcher.curves(sample.records, near)
+        lengths, chosen = settle_lengths(curves, near, design.classes.lengths)
+        pick = (near == chosen[:, None]).argmax(axis=1)
+        mine = curves[np.arange(len(near)), pick]
+        bound = bounds_at(mine, lengths[chosen] - 0.6)
+        lost = self._uncoded(sample, searcher.order, chosen)
+        return replace(
+            design,
+            classes=Classes(gains, steps, lengths),
+            step=step,
+            bits=float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS,
+            distortion=float((bound * step * step + lost).mean()),
+        )
+
+    def _wider(self, highest: int) -> Tables:
+        fresh = first_tables(self.states, PRECISION, highest)
+        old = self.tables
+        kept = old.idle if self._seen.size > 1 else 0
+        shifts = fresh.shifts.copy()
+        shifts[:kept] = old.shifts[:kept]
+        return replace(
+            fresh, frequencies=(*old.frequencies[:kept], *fresh.frequencies[kept:]), shifts=shifts
+        )
+
+    def _uncoded(
+        self, sample: Sample, order: Order, chosen: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Squares of the coordinates that classes leave out, float64 [s]."""
+        lost = np.zeros(len(chosen))
+        for g in range(len(order.counts)):
+            mine = np.flatnonzero(chosen == g)
+            left = order.places[g, order.counts[g] :]
+            if len(mine) and len(left):
+                lost[mine] = (sample.records[mine][:, left].astype(np.float64) ** 2).sum(axis=1)
+        return lost
+
+    def _settle(
+        self,
+        curves: NDArray[np.float32],
+        near: NDArray[np.int64],
+        lengths: NDArray[np.int64] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Lengths of classes for the least distortion + λ · length, and the classes of records."""
+        count = int(near.max(initial=0)) + 1 if lengths is None else len(lengths)
+        count = max(count, len(self.gains)) if self.gains is not None else count
+        if lengths is None:
+            natural = natural_bits(curves[:, 0])
+            sums = np.bincount(near[:, 0], natural, count)
+            times = np.bincount(near[:, 0], minlength=count)
+            mean = float(natural.mean()) if len(natural) else 0.0
+            means = np.where(times > 0, sums / np.maximum(times, 1), mean)
+            lengths = np.ceil(means + 1).astype(np.int64)
+        return settle_lengths(curves, near, lengths)
+
+
+def settle_lengths(
+    curves: NDArray[np.float32], near: NDArray[np.int64], lengths: NDArray[np.int64], rounds: int = 4
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Classes of records by the dual bound, and the best length of every class, in turn.
+
+    Args:
+        curves: float32 [s, c, 16].
+        near: int64 [s, c], classes; -1 for none.
+        lengths: int64 [G], to begin with.
+        rounds: How often.
+    """
+    padding = 0.6  # bits that the codes of a record leave over on average
+    chosen = near[:, 0]
+    for _ in range(rounds):
+        own = np.where(near >= 0, lengths[near], 0).astype(np.float64)
+        total = bounds_at(curves, own - padding) / LAMBDA + own
+        total[near < 0] = np.inf
+        pick = total.argmin(axis=1)
+        chosen = near[np.arange(len(near)), pick]
+        mine = curves[np.arange(len(near)), pick]
+        moved = lengths.copy()
+        order = np.argsort(chosen, kind="stable")
+        edges = np.searchsorted(chosen[order], np.arange(len(lengths) + 1))
+        for g in range(len(lengths)):
+            records = order[edges[g] : edges[g + 1]]
+            if len(records) < 4:
+                continue
+            tried = np.arange(max(0, lengths[g] - _WINDOW), lengths[g] + _WINDOW + 1)
+            bound = bounds_at(mine[records][:, None], tried[None] - padding).sum(axis=0)
+            moved[g] = tried[(bound / LAMBDA + tried * len(records)).argmin()]
+        lengths = moved
+    return lengths, chosen
+
+
+def class_bits(count: int) -> int:
+    """Bits of a class among so many."""
+    return max(1, (count - 1).bit_length())
+
+
+def solve_step(
+    function: Callable[[float], float], wanted: float, step: float, rounds: int, reach: float = 64
+) -> float:
+    """The step at which a falling function reaches a value, by bisection of its logarithm.
+
+    Args:
+        function: Of the step; falling.
+        wanted: Its value.
+        step: A first guess.
+        rounds: Calls at most.
+        reach: The guess may be off by this factor.
+    """
+    low, high = math.log(step / reach), math.log(step * reach)
+    at = math.log(step)
+    stride = 0.7
+    below = above = False
+    for _ in range(rounds):
+        if function(math.exp(at)) > wanted:
+            low, below = at, True
+        else:
+            high, above = at, True
+        if below and above:
+            at = 0.5 * (low + high)
+        else:
+            at = min(at + stride, math.log(step * reach)) if below else max(at - stride, math.log(step / reach))
+            stride *= 2
+    return math.exp(at)

@@ -1,0 +1,346 @@
+"""Fit entropy-coded rows to a size or an error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcompress.codecs.trellis import Trellis
+from embcompress.errors import UsageError
+from embcompress.solvers.encoder import Elastic
+from embcompress.solvers.statistics import sample_of
+from embcompress.solvers.trellis_design import (
+    ADDRESS_BITS,
+    Design,
+    Designer,
+    Sample,
+    class_bits,
+    solve_step,
+)
+from embcompress.solvers.trellis_encoder import EFFORTS, Encoded, RecordEncoder, TrellisEncoder
+from embcompress.solvers.trellis_frame import Frame, frame_of, water_level
+from embcompress.solvers.trellis_search import LAMBDA
+
+if TYPE_CHECKING:
+    from embcompress.methods.base import Context
+    from embcompress.solvers.statistics import Statistics
+    from embcompress.tables.rows import Rows, Tile
+
+_WIDE = 64
+"""Coordinates that a record should hold."""
+_OFTEN = 0.002
+"""Share of constant rows from which records hold one row each."""
+_COARSE = 9
+_COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
+_NEAR = 64
+_LEAST = 8.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a fit aims at, and how.
+
+    Args:
+        states: Of the state machine.
+        effort: A key of `EFFORTS`.
+        rows: Rows of a record, or None to choose.
+        budget: Of all tables, spoken of later; or None.
+        nbytes: Of the rows' own tensors.
+        error: Relative error instead of ``nbytes``.
+    """
+
+    states: int
+    effort: str
+    rows: int | None
+    budget: str | None = None
+    nbytes: float | None = None
+    error: float | None = None
+
+
+def needs_of(effort: str) -> frozenset[str]:
+    """Statistics that a fit uses."""
+    return frozenset({"moments", "gram", sample_of(EFFORTS[effort].sample)})
+
+
+def rows_of_record(wish: Wish, rows: Rows, constant: float) -> int:
+    """Rows of a record: as asked for, or as many as give it enough coordinates.
+
+    Args:
+        wish: What is wanted.
+        rows: The rows.
+        constant: Share of them that are constant.
+    """
+    n, d = rows.shape
+    wanted = wish.rows
+    if wanted is None:
+        wide = _WIDE * (2 if wish.effort == "best" else 1)
+        wanted = 1 << max(0, round(math.log2(wide / max(d, 1))))
+        if constant > _OFTEN:
+            wanted = 1
+    wanted = min(wanted, max(n, 1))
+    return wanted if rows.aligned(wanted) else 1
+
+
+def sampled(
+    rows: Rows, found: Statistics, r: int, count: int, context: Context
+) -> NDArray[np.float32]:
+    """Rows of records drawn at random, in random order, float32 [s·r, D].
+
+    Args:
+        rows: The rows.
+        found: Their statistics.
+        r: Rows of a record.
+        count: Records at most.
+        context: Threads and seed.
+    """
+    n = rows.shape[0]
+    random = np.random.default_rng([context.seed, n, r])
+    if r == 1 and rows.weights is None:
+        assert found.sample is not None
+        return found.sample[random.permutation(len(found.sample))]
+    records = max(n // r, 1)
+    chosen = np.sort(random.permutation(records)[:count]) * r
+
+    def one(tile: Tile) -> NDArray[np.float32]:
+        a, b = np.searchsorted(chosen, [tile.position, tile.position + len(tile.rows)])
+        mine = (chosen[a:b, None] - tile.position + np.arange(r)).reshape(-1)
+        return tile.rows[np.minimum(mine, len(tile.rows) - 1)]
+
+    parts = [*context.each(rows, one, "sampling")]
+    drawn = np.concatenate([np.empty((0, rows.shape[1]), np.float32), *parts])
+    order = random.permutation(len(drawn) // r)
+    return drawn.reshape(-1, r, drawn.shape[1])[order].reshape(-1, drawn.shape[1])
+
+
+class TrellisFit(TrellisEncoder, Elastic):
+    """A fit, which encodes once it is told how large it may be."""
+
+    def __init__(self, rows: Rows, wish: Wish, context: Context) -> None:
+        """Fit to a sample.
+
+        Args:
+            rows: The rows.
+            wish: What is wanted.
+            context: Statistics and settings.
+        """
+        self._rows, self._wish, self._context = rows, wish, context
+        self._effort = EFFORTS[wish.effort]
+        n, d = rows.shape
+        found = context.statistics(rows, needs_of(wish.effort))
+        assert found.mean is not None
+        assert found.gram is not None
+        assert found.sample is not None
+        same = (found.sample == found.sample[:, :1]).all(axis=1) if d > 1 else np.zeros(1)
+        constant = float(same.mean()) if len(same) else 0.0
+        r = rows_of_record(wish, rows, constant)
+        drawn = sampled(rows, found, r, self._effort.sample, context)
+        bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
+        self._frame = frame_of(found.largest, found.mean, found.gram, n, bits)
+        self._constant = constant > 0
+        coordinates = self._frame.coordinates(drawn)
+        # constant rows are stored apart
+        self._varied = ~same if d > 1 and len(drawn) == len(found.sample) and r == 1 else None
+        plain = coordinates
+        if d > 1:
+            kept = ~(drawn == drawn[:, :1]).all(axis=1).reshape(-1, r).any(axis=1)
+            plain = coordinates.reshape(-1, r, coordinates.shape[1])[kept].reshape(
+                -1, coordinates.shape[1]
+            )
+        self._share = len(plain) / max(len(coordinates), 1)
+        wide = plain.astype(np.float64)
+        spreads = np.sqrt((wide * wide).mean(axis=0)) if len(plain) else np.zeros(plain.shape[1])
+        self._spare = self._outside(drawn, coordinates)
+        records = np.ascontiguousarray(plain.reshape(-1, r * plain.shape[1]))
+        if not plain.shape[1]:
+            records = np.zeros((len(plain) // r, 0), np.float32)
+        self._sample = Sample(records, r, spreads, context.threads)
+        with context.progress.stage("fitting", self._effort.rounds + _COARSE):
+            self._design = self._designed(bits)
+        self._build()
+
+    def _bits_for(self, found: Statistics) -> float:
+        """Bits of a row that a wished relative error needs, by the Gaussian bound."""
+        assert found.gram is not None
+        assert self._wish.error is not None
+        variances = np.maximum(np.linalg.eigvalsh(found.gram), 0)
+        wanted = self._wish.error**2 * float(variances.sum())
+        low, high = 0.0, 32.0 * max(len(variances), 1)
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            level = water_level(variances, middle)
+            if float(np.minimum(variances, level).sum()) > wanted:
+                low = middle
+            else:
+                high = middle
+        return high + 1
+
+    def _outside(self, drawn: NDArray[np.float32], coordinates: NDArray[np.float32]) -> float:
+        """Mean squared error of rows that coordinates lose, over the square of the unit."""
+        frame = self._frame
+        if frame.basis is None or not len(drawn):
+            return 0.0
+        back = coordinates.astype(np.float64) @ frame.basis.matrix
+        back += frame.offset.astype(np.float64) * float(frame.offset_unit)
+        away = drawn.astype(np.float64) / frame.unit - back
+        return float(np.einsum("ij,ij->i", away, away).mean())
+
+    @property
+    def _records(self) -> int:
+        return -(-self._rows.shape[0] // self._sample.rows)
+
+    def _designed(self, bits: float) -> Design:
+        """The design for so many bits of a row, or for the wished error."""
+        sample = self._sample
+        self._designer = Designer(sample, self._wish.states, self._effort.reach)
+        if not len(sample.records) or not (sample.spreads > 0).any():
+            return self._idle()
+        variances = sample.spreads**2
+        level = water_level(variances, bits)
+        guess = math.sqrt(max(level, 1e-24) / 0.3)
+        limit = max(len(sample.records) // 8, 1)
+        counts = [c for c in _COUNTS.get(sample.rows, (7, 15, 31, 63)) if c <= limit] or [limit]
+        usual = min(15, max(counts))
+        step = self._solved(guess, usual, _COARSE, 64, few=True)
+        if self._effort.rounds > EFFORTS["fast"].rounds or sample.rows > 1:
+            scores = {}
+            for count in counts:
+                self._designer.gains = None
+                design = self._designer.at(step, count, few=True)
+                scores[count] = design.distortion / (step * step * LAMBDA) + design.bits
+            usual = min(scores, key=lambda c: scores[c])
+        self._designer.gains = None
+        step = self._solved(step, usual, self._effort.rounds, 1.15, few=False)
+        return self._designer.finish(self._designer.at(step, usual, few=False))
+
+    def _solved(self, guess: float, count: int, rounds: int, reach: float, *, few: bool) -> float:
+        """The step whose design has the wished size or error."""
+        designer = self._designer
+        if self._wish.error is not None:
+            wanted = self._wanted_error() / self._records
+
+            def error(step: float) -> float:
+                return -designer.at(step, count, few=few, rounds=1).distortion
+
+            return solve_step(error, -wanted, guess, rounds, reach)
+
+        def size(step: float) -> float:
+            design = designer.at(step, count, few=few, rounds=1)
+            self._design = design
+            return design.bits + 8 * self._shared_bytes(design) / self._records
+
+        assert self._wish.nbytes is not None
+        return solve_step(size, 8 * self._wish.nbytes / self._records, guess, rounds, reach)
+
+    def _wanted_error(self) -> float:
+        """Squared error of all rows that the wish allows, over the square of the unit."""
+        found = self._context.statistics(self._rows, needs_of(self._wish.effort))
+        assert self._wish.error is not None
+        energy = float(found.squares.sum()) / self._frame.unit**2
+        return self._wish.error**2 * energy
+
+    def _idle(self) -> Design:
+        """A design for coordinates that are all 0."""
+        from embcompress.codecs.trellis_tables import Classes, Tables
+
+        n, r = len(self._sample.spreads), self._sample.rows
+        tables = Tables(self._wish.states, 11, -6, (), np.zeros((0, 3), np.int64))
+        classes = Classes(np.zeros((1, r), np.int64), np.ones(1, np.float32), np.zeros(1, np.int64))
+        narrower = np.zeros(n, np.uint8)
+        return Design(tables, classes, 1.0, -(2**15), narrower, narrower == 0, 1.5, 0.0)
+
+    def _shared_bytes(self, design: Design) -> int:
+        return sum(a.nbytes for a in self._codec(design).shared().values())
+
+    def _codec(self, design: Design) -> Trellis:
+        frame, d = self._frame, self._rows.shape[1]
+        unit = frame.unit
+        numbers = np.array([frame.offset_unit * unit, design.step * unit, unit / 2**14], np.float32)
+        classes = replace(
+            design.classes, steps=np.full(len(design.classes.lengths), numbers[1], np.float32)
+        )
+        return Trellis(
+            d, self._sample.rows, numbers, frame.offset, frame.basis, design.widest,
+            design.narrower, design.tables, classes, False, self._constant,
+            "fp16" if d > 2 else "fp32",
+        )  # fmt: skip
+
+    def _build(self) -> None:
+        self.codec = self._codec(self._design)
+        coder = RecordEncoder(self.codec, self._frame, self._design, self._effort)
+        TrellisEncoder.__init__(self, coder)
+
+    @property
+    def budget(self) -> str | None:
+        return self._wish.budget
+
+    @property
+    def weights(self) -> int:
+        n, d = self._rows.shape
+        return n * d
+
+    @property
+    def stream_bits(self) -> int:
+        return self._bits
+
+    def fill(self, nbytes: int) -> None:
+        stream, n = self.codec.stream, self._rows.shape[0]
+        room = 8 * (nbytes - stream.nbytes(n, 0))
+        if room < 0:
+            raise UsageError(
+                f"{self._rows.name}: {nbytes:,} bytes are too few for records of {n:,} rows,"
+                f" which take {stream.nbytes(n, 0):,} without a single weight"
+            )
+        self._approach_size(room)
+        near = 8.0 * _NEAR - _LEAST
+        self._bits = int(self.encode_all(self._rows, self._context, room, _bits_of, 1.5, near))
+        if self._bits > room:
+            raise UsageError(
+                f"{self._rows.name}: {nbytes:,} bytes are too few for its {n:,} rows; the smallest"
+                f" records take {stream.nbytes(n, self._bits):,}"
+            )
+
+    def fill_own(self, nbytes: int) -> None:
+        """Encode so that streams and shared arrays together take at most so many bytes."""
+        shared = sum(a.nbytes for a in self.codec.shared().values())
+        n = self._rows.shape[0]
+        self.fill(max(nbytes - shared, self.codec.stream.nbytes(n, 0)))
+
+    def _approach_size(self, room: float) -> None:
+        """Change the step until the sample's records take the room's share."""
+        design, designer = self._design, self._designer
+        if not len(self._sample.records) or not len(design.tables.frequencies):
+            return
+        side = class_bits(len(design.classes.gains) + 1) + ADDRESS_BITS
+        special = (1 - self._share) * (32 if self._constant else 16 * self._rows.shape[1])
+        special *= self._sample.rows
+        wanted = (room / self._records - special) / max(self._share, 1e-9)
+
+        def size(step: float) -> float:
+            nonlocal design
+            design = designer.relengthen(self._design, step)
+            return design.bits - side
+
+        step = solve_step(size, wanted, self._design.step, 7, 1.5)
+        size(step)
+        self._design = design
+        self._build()
+
+    def reach_error(self) -> None:
+        """Encode within the wished error."""
+        wanted = self._wanted_error()
+        self.encode_all(
+            self._rows, self._context, wanted, _errors_of, 1 / 1.5, 2e-5 * wanted
+        )
+
+
+def _bits_of(encoded: Encoded) -> NDArray[np.float64]:
+    return encoded.lengths.astype(np.float64)
+
+
+def _errors_of(encoded: Encoded) -> NDArray[np.float64]:
+    return encoded.errors
+
