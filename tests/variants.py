@@ -10,6 +10,7 @@ from embcompress.options import declared
 _TEXT = {
     "then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row"),
     "budget": ("8x", "3bpw", "30KB"),
+    "rows_per_record": ("1", "3", "16"),
     "groups": ("0.5:7,0.25:90,3", "0.02:4096,1"),
 }
 

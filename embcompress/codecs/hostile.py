@@ -94,7 +94,60 @@ class Shared:
             raise BadInput(f"{self.where}: '{name}' holds a NaN or an infinity")
         return np.ascontiguousarray(array)
 
+    def bytes(self, name: str) -> NDArray[np.uint8]:
+        """An array of bytes of any length.
+
+        Raises:
+            BadInput: Missing, or of another kind.
+        """
+        array = self._arrays.get(name)
+        if array is None:
+            raise BadInput(f"{self.where}: the shared array '{name}' is missing")
+        if array.dtype != np.uint8 or array.ndim != 1:
+            raise BadInput(f"{self.where}: '{name}' is no array of bytes")
+        return np.ascontiguousarray(array)
+
     def inner(self) -> Shared:
         """The arrays of the inner codec."""
         inner = {k[len(INNER) :]: v for k, v in self._arrays.items() if k.startswith(INNER)}
         return Shared(inner, self.where)
+
+
+class Packing:
+    """Small arrays one after the other in a shared array of bytes: each is checked as it is taken.
+
+    One tensor costs about a hundred bytes of the file's header.
+    """
+
+    def __init__(self, shared: Shared, name: str) -> None:
+        """Take the bytes.
+
+        Raises:
+            BadInput: They are missing, or no bytes.
+        """
+        self.where = f"{shared.where}: '{name}'"
+        self._left = shared.bytes(name)
+
+    def take(self, dtype: str, count: int) -> Array:
+        """The next array, finite.
+
+        Raises:
+            BadInput: Too few bytes are left, or one of the numbers is NaN or infinite.
+        """
+        size = np.dtype(dtype).itemsize * count
+        if size > len(self._left):
+            raise BadInput(f"{self.where} is too short")
+        own, self._left = self._left[:size], self._left[size:]
+        array = own.copy().view(dtype)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise BadInput(f"{self.where} holds a NaN or an infinity")
+        return array
+
+    def end(self) -> None:
+        """Refuse what was not taken.
+
+        Raises:
+            BadInput: Bytes are left over.
+        """
+        if len(self._left):
+            raise BadInput(f"{self.where} has {len(self._left)} bytes too many")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.codecs.base import Codec, Layout, Parts, Stream, StreamRows
-from embcompress.codecs.hostile import Array, Config, Json, Shared
+from embcompress.codecs.hostile import Array, Config, Json, Packing, Shared
 from embcompress.codecs.trellis_basis import Basis
 from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Classes, Order, Tables
 from embcompress.errors import BadInput
@@ -21,16 +21,18 @@ RECORDS = "records"
 CONSTANT = np.uint16(0x7FFF)
 """A raw row of fp16 that begins so is constant: its number is the float32 in the next two."""
 _RAW = {"fp16": 16, "fp32": 32}
+_LEAST_HALVES = 3
+"""Columns of a row of fp16 that can hold the mark and number of a constant one."""
+_LENGTHS = {2: "<u2", 4: "<u4"}
+_GAINS = {1: "i1", 2: "<i2"}
 
 
 @dataclass(frozen=True, eq=False)
 class Trellis(Codec):
     """row = offset + coordinates · basis, the coordinates of r rows in a record of exact length.
 
-    Shared: ``numbers`` float32 [3]: the unit of the offset, the step, the unit of raw rows;
-    ``offset`` int16 [D]; ``spreads`` uint8 [n]; ``gains`` int16 [G, r]; ``lengths`` uint32 [G];
-    with steps of their own ``steps`` float32 [G]; ``symbols`` uint8 [T], ``frequencies`` uint16,
-    ``shifts`` int8 [T, 3]; with a basis its bits, scales and codes. Stream: ``records``.
+    Shared: ``model`` uint8: numbers, offset, spreads, classes, tables and basis, one after the
+    other as docs/format.md lists them. Stream: ``records``.
     """
 
     name = "trellis"
@@ -104,35 +106,43 @@ class Trellis(Codec):
             "steps": int(self.own_steps),
             "constant": int(self.constant),
             "raw": self.raw,
+            "length_bytes": self.widths[0],
+            "gain_bytes": self.widths[1],
         }
 
     @cached_property
     def _shared(self) -> dict[str, Array]:
-        tables = self.tables
+        tables, classes = self.tables, self.classes
         counts = [len(f) - 1 for f in tables.frequencies]
         flat = np.concatenate([np.empty(0, np.int64), *tables.frequencies])
-        found: dict[str, Array] = {
-            "numbers": self.numbers,
-            "offset": self.offsets,
-            "spreads": self.narrower,
-            "gains": self.classes.gains.astype("<i2"),
-            "lengths": self.classes.lengths.astype("<u4"),
-            "symbols": np.array(counts, np.uint8),
-            # frequencies of a table with escape alone are 2**P, which is below 2**16
-            "frequencies": flat.astype("<u2"),
-            "shifts": tables.shifts.astype("i1"),
-        }
-        if self.own_steps:
-            found["steps"] = self.classes.steps
-        if self.basis is not None:
-            found |= self.basis.shared()
-        return found
+        pieces = [
+            self.numbers,
+            self.offsets,
+            self.narrower,
+            classes.lengths.astype(_LENGTHS[self.widths[0]]),
+            classes.gains.astype(_GAINS[self.widths[1]]),
+            classes.steps if self.own_steps else np.empty(0, np.float32),
+            np.array(counts, np.uint8),
+            tables.shifts.astype("i1"),
+            flat.astype("<u2"),
+            *([] if self.basis is None else self.basis.pieces()),
+        ]
+        raw = b"".join(np.ascontiguousarray(piece).tobytes() for piece in pieces)
+        return {"model": np.frombuffer(raw, np.uint8)}
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Bytes of a stored length, and of a gain."""
+        long = self.classes.lengths.max(initial=0) >= 2**16
+        far = np.abs(self.classes.gains).max(initial=0) >= 2**7
+        return 4 if long else 2, 2 if far else 1
 
     def shared(self) -> dict[str, Array]:
         return self._shared
 
     @classmethod
     def load(cls, dim: int, config: Config, shared: Shared, depth: int) -> Trellis:
+        where = config.where
         rows = config.integer("rows", 1, 4096)
         n = config.integer("coordinates", 0, dim)
         with_basis = config.integer("basis", 0, 1)
@@ -141,51 +151,54 @@ class Trellis(Codec):
         precision = config.integer("precision", 6, 12)
         lowest = config.integer("lowest", -64, 64)
         count = config.integer("tables", 0, 1024)
-        g = config.integer("classes", 0, _MOST_CLASSES)
+        g = config.integer("classes", 0, _MOST_CLASSES - 2)
         own_steps = bool(config.integer("steps", 0, 1))
         constant = bool(config.integer("constant", 0, 1))
         raw = config.choice("raw", *_RAW)
+        lengths_of = _LENGTHS.get(config.integer("length_bytes", 2, 4))
+        gains_of = _GAINS.get(config.integer("gain_bytes", 1, 2))
         if states not in STATES:
-            raise BadInput(f"{config.where}: no state machine has {states} states")
+            raise BadInput(f"{where}: no state machine has {states} states")
         if not with_basis and n != dim:
-            raise BadInput(f"{config.where}: {n} coordinates of {dim} without a basis")
+            raise BadInput(f"{where}: {n} coordinates of {dim} without a basis")
         if count % (2 if states > 1 else 1):
-            raise BadInput(f"{config.where}: {count} tables for two quantizers")
-        numbers = shared.array("numbers", "<f4", (3,))
-        symbols = shared.array("symbols", "u1", (count,)).astype(np.int64)
+            raise BadInput(f"{where}: {count} tables for two quantizers")
+        if lengths_of is None or gains_of is None:
+            raise BadInput(f"{where}: lengths or gains of a width that none have")
+        model = Packing(shared, "model")
+        numbers = model.take("<f4", 3)
+        offsets, narrower = model.take("<i2", dim), model.take("u1", n)
+        lengths = model.take(lengths_of, g).astype(np.int64)
+        gains = model.take(gains_of, g * rows).astype(np.int64).reshape(g, rows)
+        steps = model.take("<f4", g) if own_steps else np.full(g, numbers[1], np.float32)
+        if 32 * rows * dim >= 2**26 or lengths.max(initial=0) >= 2**26:
+            raise BadInput(f"{where}: a record is longer than 2**26 bits")
+        if raw == "fp16" and dim < _LEAST_HALVES:
+            raise BadInput(f"{where}: raw rows of {dim} columns are fp32")
+        tables = cls._load_tables(model, states, precision, lowest, count)
+        basis = Basis.take(n, dim, model) if with_basis else None
+        model.end()
+        return cls(
+            dim, rows, numbers, offsets, basis, widest, narrower, tables,
+            Classes(gains, steps, lengths), own_steps, constant, raw,
+        )  # fmt: skip
+
+    @staticmethod
+    def _load_tables(
+        model: Packing, states: int, precision: int, lowest: int, count: int
+    ) -> Tables:
+        symbols = model.take("u1", count).astype(np.int64)
         if count and not 1 <= symbols.min() <= symbols.max() <= MOST_SYMBOLS:
-            raise BadInput(f"{config.where}: a table has no magnitudes, or too many")
-        flat = shared.array("frequencies", "<u2", (int(symbols.sum()) + count,)).astype(np.int64)
+            raise BadInput(f"{model.where}: a table has no magnitudes, or too many")
+        shifts = model.take("i1", 3 * count).astype(np.int64).reshape(count, 3)
+        if (shifts == -128).any():
+            raise BadInput(f"{model.where}: a shift is -128")
+        flat = model.take("<u2", int(symbols.sum()) + count).astype(np.int64)
         frequencies = tuple(np.split(flat, np.cumsum(symbols + 1)[:-1]) if count else ())
         for f in frequencies:
             if f.min() < 1 or f.sum() != 1 << precision:
-                raise BadInput(f"{config.where}: frequencies do not sum to 2**{precision}")
-        shifts = shared.array("shifts", "i1", (count, 3)).astype(np.int64)
-        if (shifts == -128).any():
-            raise BadInput(f"{config.where}: a shift is -128")
-        lengths = shared.array("lengths", "<u4", (g,)).astype(np.int64)
-        gains = shared.array("gains", "<i2", (g, rows)).astype(np.int64)
-        if 32 * rows * dim >= 2**26 or lengths.max(initial=0) >= 2**26:
-            raise BadInput(f"{config.where}: a record is longer than 2**26 bits")
-        if g + constant >= _MOST_CLASSES:
-            raise BadInput(f"{config.where}: too many classes")
-        steps = np.full(g, numbers[1], np.float32)
-        if own_steps:
-            steps = shared.array("steps", "<f4", (g,))
-        return cls(
-            dim,
-            rows,
-            numbers,
-            shared.array("offset", "<i2", (dim,)),
-            Basis.load(n, dim, shared) if with_basis else None,
-            widest,
-            shared.array("spreads", "u1", (n,)),
-            Tables(states, precision, lowest, frequencies, shifts),
-            Classes(gains, steps, lengths),
-            own_steps,
-            constant,
-            raw,
-        )
+                raise BadInput(f"{model.where}: frequencies do not sum to 2**{precision}")
+        return Tables(states, precision, lowest, frequencies, shifts)
 
     def decode(self, parts: Parts, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         stream = parts.streams[RECORDS]

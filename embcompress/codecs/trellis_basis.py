@@ -8,12 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.codecs.hostile import Array, Shared
+from embcompress.codecs.hostile import Array, Packing
 from embcompress.errors import BadInput
 
 LEAST_BITS, MOST_BITS = 2, 12
 _HALF_OCTAVE = np.float32(0.70710677)
-_TAIL = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +34,9 @@ class Basis:
         """float32 [n, D]."""
         return self.codes.astype(np.float32) * scale_of(self.scales)[:, None]
 
-    def shared(self) -> dict[str, Array]:
+    def pieces(self) -> list[Array]:
         """The arrays that hold it."""
-        return {"basis_bits": self.bits, "basis_scales": self.scales, "basis": self._string}
+        return [self.bits, self.scales, self._string]
 
     @cached_property
     def _string(self) -> NDArray[np.uint8]:
@@ -48,18 +47,17 @@ class Basis:
         return np.packbits(planes[used].astype(np.uint8), bitorder="little")
 
     @classmethod
-    def load(cls, n: int, dim: int, shared: Shared) -> Basis:
-        """Build it from a file's arrays.
+    def take(cls, n: int, dim: int, packing: Packing) -> Basis:
+        """Build it from a file's bytes.
 
         Raises:
-            BadInput: Arrays that `shared` cannot have given.
+            BadInput: Bytes that `pieces` cannot have given.
         """
-        bits = shared.array("basis_bits", "u1", (n,))
+        bits, scales = packing.take("u1", n), packing.take("u1", n)
         if n and not LEAST_BITS <= bits.min() <= bits.max() <= MOST_BITS:
-            raise BadInput(f"{shared.where}: a basis vector has a width that none has")
-        scales = shared.array("basis_scales", "u1", (n,))
+            raise BadInput(f"{packing.where}: a basis vector has a width that none has")
         size = int(bits.astype(np.int64).sum()) * dim
-        raw = shared.array("basis", "u1", ((size + 7) // 8,))
+        raw = packing.take("u1", (size + 7) // 8)
         planes = np.unpackbits(raw, count=size, bitorder="little")
         codes = np.zeros((n, dim), np.int64)
         at = 0

@@ -54,17 +54,20 @@ class Limit(Method):
         Option("Relative error of every table, reached with as few bytes as can be.", min=1e-4, max=1),
     ] = None
     states: Annotated[
-        Literal["1", "4", "8", "32"],
-        Option("States of dependent quantization; 1 is a plain quantizer."),
-    ] = "8"
+        Literal["1", "4", "8", "32"] | None,
+        Option(
+            "States of dependent quantization; 1 is a plain quantizer. 8 by default, 32 with"
+            " --effort best."
+        ),
+    ] = None
     effort: Annotated[
         Literal["fast", "normal", "best"], Option("How hard the encoder searches.")
     ] = "normal"
     rows_per_record: Annotated[
         str,
         Option(
-            "Rows that are decoded together, at most 256; auto takes about 64 columns a record,"
-            " and 128 with --effort best."
+            "Rows that are decoded together, at most 256; auto takes about 64 weights a record,"
+            " and 256 in tables of at most 16,384 rows. More are smaller and slower to look up."
         ),
     ] = "auto"
 
@@ -113,7 +116,8 @@ class Limit(Method):
             nbytes = allowed * (n * d / max(accounts.weights, 1))
         elif self.target_error is None:
             nbytes = n * d * (self.bits or _BITS) / 8
-        wish = Wish(int(self.states), self.effort, count, self.budget, nbytes, self.target_error)
+        states = int(self.states or (32 if self.effort == "best" else 8))
+        wish = Wish(states, self.effort, count, self.budget, nbytes, self.target_error)
         fit = TrellisFit(rows, wish, context)
         if self.target_error is not None:
             fit.reach_error()

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from embcompress.tables.rows import Rows, Tile
 
 _WIDE = 64
-"""Coordinates that a record should hold."""
+"""Coordinates that a record should hold; four times as many in tables of few rows."""
+_FEW = 2**14
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
 _COARSE = 9
@@ -77,7 +78,7 @@ def rows_of_record(wish: Wish, rows: Rows, constant: float) -> int:
     n, d = rows.shape
     wanted = wish.rows
     if wanted is None:
-        wide = _WIDE * (2 if wish.effort == "best" else 1)
+        wide = _WIDE if n > _FEW else 4 * _WIDE
         wanted = 1 << max(0, round(math.log2(wide / max(d, 1))))
         if constant > _OFTEN:
             wanted = 1
@@ -210,7 +211,8 @@ class TrellisFit(TrellisEncoder, Elastic):
             for count in counts:
                 self._designer.gains = None
                 design = self._designer.at(step, count, few=True)
-                scores[count] = design.distortion / (step * step * LAMBDA) + design.bits
+                size = design.bits + 8 * self._shared_bytes(design) / self._records
+                scores[count] = design.distortion / (step * step * LAMBDA) + size
             usual = min(scores, key=lambda c: scores[c])
         self._designer.gains = None
         step = self._solved(step, usual, self._effort.rounds, 1.15, few=False)
@@ -287,27 +289,26 @@ class TrellisFit(TrellisEncoder, Elastic):
         return self._bits
 
     def fill(self, nbytes: int) -> None:
-        stream, n = self.codec.stream, self._rows.shape[0]
-        room = 8 * (nbytes - stream.nbytes(n, 0))
-        if room < 0:
+        self._fill(nbytes)
+        n = self._rows.shape[0]
+        taken = self.codec.stream.nbytes(n, self._bits)
+        if taken > nbytes:
             raise UsageError(
-                f"{self._rows.name}: {nbytes:,} bytes are too few for records of {n:,} rows,"
-                f" which take {stream.nbytes(n, 0):,} without a single weight"
+                f"{self._rows.name}: a budget that leaves {nbytes:,} bytes for its {n:,} rows is"
+                f" too small; they take {taken:,} or more"
             )
+
+    def _fill(self, nbytes: int) -> None:
+        room = 8 * (nbytes - self.codec.stream.nbytes(self._rows.shape[0], 0))
         self._approach_size(room)
         near = 8.0 * _NEAR - _LEAST
         self._bits = int(self.encode_all(self._rows, self._context, room, _bits_of, 1.5, near))
-        if self._bits > room:
-            raise UsageError(
-                f"{self._rows.name}: {nbytes:,} bytes are too few for its {n:,} rows; the smallest"
-                f" records take {stream.nbytes(n, self._bits):,}"
-            )
 
     def fill_own(self, nbytes: int) -> None:
-        """Encode so that streams and shared arrays together take at most so many bytes."""
+        """Encode so that streams and shared arrays together take so many bytes, or the fewest."""
         shared = sum(a.nbytes for a in self.codec.shared().values())
         n = self._rows.shape[0]
-        self.fill(max(nbytes - shared, self.codec.stream.nbytes(n, 0)))
+        self._fill(max(nbytes - shared, self.codec.stream.nbytes(n, 0)))
 
     def _approach_size(self, room: float) -> None:
         """Change the step until the sample's records take the room's share."""
@@ -332,9 +333,7 @@ class TrellisFit(TrellisEncoder, Elastic):
     def reach_error(self) -> None:
         """Encode within the wished error."""
         wanted = self._wanted_error()
-        self.encode_all(
-            self._rows, self._context, wanted, _errors_of, 1 / 1.5, 2e-5 * wanted
-        )
+        self.encode_all(self._rows, self._context, wanted, _errors_of, 1 / 1.5, 2e-5 * wanted)
 
 
 def _bits_of(encoded: Encoded) -> NDArray[np.float64]:
