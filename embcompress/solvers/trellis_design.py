@@ -164,7 +164,6 @@ class Designer:
         self.tables = first_tables(states, PRECISION, LOWEST)
         self.states = states
         self.gains: NDArray[np.int64] | None = None
-        self.lengths: NDArray[np.int64] | None = None
         self._seen = np.zeros((1, 1))
 
     def at(self, step: float, count: int, *, few: bool, rounds: int = 2) -> Design:
@@ -189,9 +188,7 @@ class Designer:
         if self.gains is None or len(self.gains) > count or not few:
             whole = log_gains(self.sample.records, sample.rows, sample.spreads, active)
             floor = OCTAVE / 3 * LOWEST - widest
-            fresh = gain_classes(whole, count, floor)
-            if self.gains is None or not np.array_equal(fresh, self.gains):
-                self.gains, self.lengths = fresh, None
+            self.gains = gain_classes(whole, count, floor)
         gains = self.gains
         highest = max(LOWEST, (widest + int(gains.max()) + OCTAVE // 6) // (OCTAVE // 3))
         if highest >= self.tables.lowest + self.tables.classes:
@@ -203,8 +200,9 @@ class Designer:
             blank = Classes(gains, steps, np.zeros(len(gains), np.int64))
             searcher = Searcher(self.tables, order, blank, sample.threads)
             curves = searcher.curves(sample.records, near)
-            self.lengths, chosen = self._settle(curves, near, self.lengths)
-            own = Classes(gains, steps, self.lengths)
+            first = first_lengths(curves, near, len(gains))
+            lengths, chosen = settle_lengths(curves, near, first)
+            own = Classes(gains, steps, lengths)
             searcher = replace(searcher, classes=own)
             worth = np.full((len(near), 1), 1 / LAMBDA, np.float32)
             slack = np.full(len(near), SLACK, np.float32)
@@ -216,7 +214,7 @@ class Designer:
         fits = got >= 0
         lost = self._uncoded(sample, order, got)
         distortion = float((found[fits, 1] * step * step + lost[fits]).mean()) if fits.any() else 0.0
-        bits = float(self.lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
+        bits = float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
         return Design(
             self.tables, own, step, widest, narrower, active, bits, distortion
         )
@@ -237,7 +235,7 @@ class Designer:
         logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
         near = nearest_gains(logs, gains, self.reach)
         curves = searcher.curves(sample.records, near)
-        lengths, chosen = settle_lengths(curves, near, design.classes.lengths)
+        lengths, chosen = settle_lengths(curves, near, first_lengths(curves, near, len(gains)))
         pick = (near == chosen[:, None]).argmax(axis=1)
         mine = curves[np.arange(len(near)), pick]
         bound = bounds_at(mine, lengths[chosen] - 0.6)
@@ -272,23 +270,22 @@ class Designer:
                 lost[mine] = (sample.records[mine][:, left].astype(np.float64) ** 2).sum(axis=1)
         return lost
 
-    def _settle(
-        self,
-        curves: NDArray[np.float32],
-        near: NDArray[np.int64],
-        lengths: NDArray[np.int64] | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Lengths of classes for the least distortion + λ · length, and the classes of records."""
-        count = int(near.max(initial=0)) + 1 if lengths is None else len(lengths)
-        count = max(count, len(self.gains)) if self.gains is not None else count
-        if lengths is None:
-            natural = natural_bits(curves[:, 0])
-            sums = np.bincount(near[:, 0], natural, count)
-            times = np.bincount(near[:, 0], minlength=count)
-            mean = float(natural.mean()) if len(natural) else 0.0
-            means = np.where(times > 0, sums / np.maximum(times, 1), mean)
-            lengths = np.ceil(means + 1).astype(np.int64)
-        return settle_lengths(curves, near, lengths)
+
+def first_lengths(
+    curves: NDArray[np.float32], near: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Lengths to begin with: a bit more than the mean bits of the records nearest to a class.
+
+    Args:
+        curves: float32 [s, c, 16].
+        near: int64 [s, c], classes, nearest first.
+        count: Classes.
+    """
+    natural = natural_bits(curves[:, 0])
+    sums = np.bincount(near[:, 0], natural, count)
+    times = np.bincount(near[:, 0], minlength=count)
+    mean = float(natural.mean()) if len(natural) else 0.0
+    return np.ceil(np.where(times > 0, sums / np.maximum(times, 1), mean) + 1).astype(np.int64)
 
 
 def settle_lengths(

@@ -17,7 +17,7 @@ from embcompress.codecs.trellis import CONSTANT, RECORDS, Trellis
 from embcompress.solvers.encoder import Encoder
 from embcompress.solvers.trellis_design import Design, log_gains, nearest_gains
 from embcompress.solvers.trellis_frame import Frame
-from embcompress.solvers.trellis_search import LAMBDA, SLACK, Searcher
+from embcompress.solvers.trellis_search import LADDER, LAMBDA, SLACK, STEEP, Searcher
 
 if TYPE_CHECKING:
     from embcompress.methods.base import Context
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SLACKS = (SLACK, 0.8, 2.0)
 """Bits left over in a first try, and in those of records that came out too long."""
 _HALF = 65504.0
+_STEEP_REACH = 12
+"""Classes that are tried for a record that is too long for those nearest."""
 
 
 @dataclass(frozen=True)
@@ -155,25 +157,25 @@ class RecordEncoder:
         slack: float = SLACK,
     ) -> None:
         """Classes and codes of some records; those that fit nowhere stay raw."""
-        gains = self._design.classes.gains
+        classes_known = self._design.classes
         reach = self._effort.reach
-        # what nothing near fits is tried in the classes of the longest records
-        longest = np.argsort(-self._design.classes.lengths, kind="stable")[:3]
+        raw_bits = self.codec.stream.lengths[self.codec.raw_class]
         for last in (False, True):
-            if not len(which) or not len(gains):
+            if not len(which) or not len(classes_known.gains):
                 return
             some = coordinates[which]
-            if last:
-                near = np.tile(longest, (len(some), 1))
-            else:
-                logs = log_gains(some, self.codec.rows, self._spreads, self._design.active)
-                near = nearest_gains(logs, gains, reach)
+            logs = log_gains(some, self.codec.rows, self._spreads, self._design.active)
+            near = nearest_gains(logs, classes_known.gains, _STEEP_REACH if last else reach)
             worth = np.full(near.shape, 1 / (LAMBDA * price), np.float32)
             slacks = np.full(len(near), slack, np.float32)
             got, own, found = self._searcher.paths(
-                some, near, worth, slacks, self._effort.tries
+                some, near, worth, slacks, self._effort.tries, STEEP if last else LADDER
             )
             fits = got >= 0
+            if last:
+                # a record that loses much is better kept raw
+                total = found[:, 1] * worth[:, 0] + classes_known.lengths[np.maximum(got, 0)]
+                fits &= total < raw_bits
             classes[which[fits]] = got[fits]
             codes[which[fits]] = own[fits]
             bits[which[fits]] = found[fits, 0]

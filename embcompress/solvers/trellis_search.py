@@ -13,6 +13,8 @@ from embcompress.threads import ordered
 
 LADDER = np.geomspace(0.04, 4.0, 16).astype(np.float32)
 """The multipliers of a first search, ascending."""
+STEEP = np.geomspace(1.0, 4000.0, 16).astype(np.float32)
+"""Those of records that are too long for their classes."""
 LAMBDA = 0.42
 """What a bit is worth in squared steps of distortion."""
 _LANE = int(np.abs(np.log(LADDER / LAMBDA)).argmin())
@@ -75,6 +77,7 @@ class Searcher:
         worth: NDArray[np.float32],
         slack: NDArray[np.float32],
         tries: int,
+        ladder: NDArray[np.float32] = LADDER,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
         """Codes of records at the lengths of the best of some classes.
 
@@ -84,6 +87,7 @@ class Searcher:
             worth: float32 [b, c], what a squared step of distortion is worth in bits.
             slack: float32 [b], bits to be left over.
             tries: Searches about the best multiplier.
+            ladder: float32 [16], multipliers of the first search.
 
         Returns:
             int64 [b] classes, -1 where nothing fits; int32 [b, m] codes; float64 [b, 2] bits and
@@ -100,7 +104,7 @@ class Searcher:
             fit_lengths_at(
                 rows[some], candidates[some], worth[some], order.tables, order.places,
                 order.counts, classes.steps, classes.lengths, tables.most, tables.low, tables.rate,
-                tables.shift, tables.quick, tables.levels, tables.bits, tables.origins, LADDER,
+                tables.shift, tables.quick, tables.levels, tables.bits, tables.origins, ladder,
                 JITTER, tries, slack[some], chosen[some], codes[some], found[some],
             )  # fmt: skip
 
