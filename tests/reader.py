@@ -199,7 +199,190 @@ def product(config, d, fields, shared):
     return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
 
 
+FEEDBACK = {4: (0o5, 0o2), 8: (0o13, 0o4), 32: (0o45, 0o10)}
+
+
+class Packing:
+    """Takes arrays off the front of a string of bytes."""
+
+    def __init__(self, raw):
+        self.left = raw
+
+    def take(self, dtype, count):
+        size = np.dtype(dtype).itemsize * count
+        own, self.left = self.left[:size], self.left[size:]
+        return own.copy().view(dtype)
+
+
+def machine(states):
+    moves = np.zeros((states, 2), int)
+    for s in range(states if states > 1 else 0):
+        h0, h1 = FEEDBACK[states]
+        for parity in (0, 1):
+            z0, z1 = s & 1, parity ^ (s & 1)
+            moves[s, parity] = (s >> 1) ^ (h0 >> 1) * z0 ^ (h1 >> 1) * z1
+    return moves
+
+
+def trellis_basis(model, n, d):
+    bits, scales = model.take("u1", n).astype(int), model.take("u1", n).astype(int)
+    raw = model.take("u1", -(-int(bits.sum()) * d // 8))
+    string, at = np.unpackbits(raw, bitorder="little"), 0
+    basis = np.empty((n, d), np.float32)
+    for t in range(n):
+        some = string[at : at + bits[t] * d].reshape(d, bits[t]).astype(int)
+        codes = (some << np.arange(bits[t])).sum(axis=1)
+        codes -= (codes >> (bits[t] - 1)) << bits[t]
+        scale = np.float32(2.0 ** -(scales[t] // 2))
+        if scales[t] % 2:
+            scale = scale * np.float32(0.70710677)
+        basis[t] = codes.astype(np.float32) * scale
+        at += bits[t] * d
+    return basis
+
+
+def slots(frequencies, precision):
+    """Magnitude, frequency and rank of every slot of a table."""
+    size = 1 << precision
+    first = np.cumsum(frequencies) - frequencies
+    m = np.repeat(np.arange(len(frequencies)), frequencies)
+    rank = np.arange(size) - first[m]
+    order = np.argsort((2 * rank + 1) / (2 * frequencies[m]), kind="stable")
+    return m[order], frequencies[m][order], rank[order]
+
+
+class Bits:
+    """States of many records, decoded side by side."""
+
+    def __init__(self, data, begins, length):
+        self.data = data
+        self.at = begins
+        words = (length - 32) // 32 if length >= 32 else 0
+        width = length - 32 * words
+        low, high = self.word(begins), self.word(begins + 32)
+        whole = low | high << np.uint64(32)
+        if width < 64:
+            whole &= np.uint64((1 << width) - 1)
+        self.x = whole | np.uint64(1 << width)
+        self.at = begins + width
+        self.left = np.full(len(begins), words)
+
+    def word(self, at):
+        found = np.zeros(len(at), np.uint64)
+        for k in range(8):
+            found |= self.data[at // 8 + k].astype(np.uint64) << np.uint64(8 * k)
+        return found >> (at % 8).astype(np.uint64) & np.uint64(2**32 - 1)
+
+    def refill(self, mask=True):
+        short = (self.x < 2**32) & (self.left > 0) & mask
+        self.x[short] = self.x[short] << np.uint64(32) | self.word(self.at[short])
+        self.at[short] += 32
+        self.left[short] -= 1
+
+    def raw(self, bits, mask):
+        found = self.x & np.uint64((1 << bits) - 1)
+        self.x[mask] >>= np.uint64(bits)
+        self.refill(mask)
+        return found.astype(int)
+
+
+def trellis(config, d, fields, shared):
+    r, n, states = config["rows"], config["coordinates"], config["states"]
+    count, g, z_count = config["tables"], config["classes"], 1 + (states > 1)
+    model = Packing(shared["model"])
+    numbers = model.take("<f4", 3)
+    offset = model.take("<i2", d).astype(np.float32) * numbers[0]
+    spreads = config["widest"] - model.take("u1", n).astype(int)
+    lengths = model.take(f"<u{config['length_bytes']}", g).astype(int).tolist()
+    gains = model.take(f"<i{config['gain_bytes']}", g * r).astype(int).reshape(g, r)
+    steps = model.take("<f4", g) if config["steps"] else np.full(g, numbers[1])
+    symbols = model.take("u1", count).astype(int)
+    shifts = np.zeros((count, 4), np.float32)
+    shifts[:, 1:] = model.take("i1", 3 * count).reshape(count, 3) * np.float32(1 / 128)
+    tables = [slots(model.take("<u2", m + 1).astype(int), config["precision"]) for m in symbols]
+    basis = trellis_basis(model, n, d) if config["basis"] else None
+    if config["constant"]:
+        lengths.append(32 * r)
+    lengths.append({"fp16": 16, "fp32": 32}[config["raw"]] * d * r)
+
+    rows = len(fields.left)
+    records = -(-rows // r)
+    bits = max(1, (len(lengths) - 1).bit_length())
+    string = np.unpackbits(fields.strings["records.classes"], bitorder="little")[: records * bits]
+    classes = (string.reshape(records, bits).astype(int) << np.arange(bits)).sum(axis=1)
+    own = np.array(lengths)[classes]
+    begins = np.cumsum(own) - own
+    blocks = begins[::64]
+    bases = fields.strings["records.bases"].astype(int)
+    apart = 1024 if max(lengths) < 2**16 else 1
+    relative = fields.strings["records.addresses"].astype(int)
+    assert np.array_equal(bases[np.arange(len(blocks)) // apart] + relative, blocks)
+
+    data = np.concatenate((fields.strings["records.data"], np.zeros(8, np.uint8)))
+    y = np.zeros((records, r * n), np.float32)
+    moves = machine(states)
+    wide = [config["lowest"] + t // z_count for t in range(count)]
+    for k in range(g):
+        mine = np.flatnonzero(classes == k)
+        if not len(mine):
+            continue
+        spread = (gains[k][:, None] + spreads[None]).reshape(-1)
+        thirds = (spread + 4) // 8 - config["lowest"]
+        coded = np.flatnonzero(thirds >= 0)
+        state = Bits(data, begins[mine], lengths[k])
+        s = np.zeros(len(mine), int)
+        for q in coded:
+            z = s % 2 if states > 1 else 0 * s
+            table = min(thirds[q], count // z_count - 1) * z_count + z
+            m = np.empty(len(mine), int)
+            for t in np.unique(table):
+                some = table == t
+                found = tables[t]
+                slot = (state.x[some] & np.uint64(2 ** config["precision"] - 1)).astype(int)
+                m[some] = found[0][slot]
+                high = state.x[some] >> np.uint64(config["precision"])
+                high *= found[1][slot].astype(np.uint64)
+                state.x[some] = high + found[2][slot].astype(np.uint64)
+            state.refill()
+            escaped = m == symbols[table]
+            m = np.where(escaped, m + state.raw(8, escaped), m)
+            low = max(0, wide[table[0]] // 3 - 4)
+            if low:
+                m = m << low | state.raw(low, np.ones(len(m), bool))
+            value = (2 * m - z).astype(np.float32) - shifts[table, np.minimum(m, 3)]
+            y[mine, q] = np.where(m > 0, value, 0)
+            s = moves[s, m % 2]
+        for q in coded:
+            some = y[mine, q] != 0
+            negative = state.raw(1, some) == 1
+            size = y[mine, q] * steps[k]
+            y[mine, q] = np.where(some, np.where(negative, -size, size), 0)
+    y = y.reshape(records * r, n)
+    if basis is None:
+        out = offset + y
+    else:
+        out = np.tile(offset, (len(y), 1))
+        for i in range(n):
+            out = out + y[:, i : i + 1] * basis[i]
+    bytes_at = np.packbits  # records of other classes hold numbers, at any bit
+    flat = np.unpackbits(data, bitorder="little")
+    for i in np.flatnonzero(classes >= g):
+        raw = bytes_at(flat[begins[i] : begins[i] + own[i]], bitorder="little")
+        target = out[i * r : (i + 1) * r]
+        if config["constant"] and classes[i] == g:
+            target[:] = raw.view("<f4")[:, None]
+        elif config["raw"] == "fp32":
+            target[:] = raw.view("<f4").reshape(r, d)
+        else:
+            halves = raw.view("<u2").reshape(r, d)
+            target[:] = halves.view("<f2").astype(np.float32) * numbers[2]
+            for j in np.flatnonzero(halves[:, 0] == 0x7FFF):
+                target[j] = halves[j, 1:3].copy().view("<f4")[0]
+    return out[:rows]
+
+
 CODECS = {
+    "trellis": trellis,
     "additive": additive,
     "product": product,
     "centroids": centroids,

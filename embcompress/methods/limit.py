@@ -66,8 +66,8 @@ class Limit(Method):
     rows_per_record: Annotated[
         str,
         Option(
-            "Rows that are decoded together, at most 256; auto takes about 64 weights a record,"
-            " and 256 in tables of at most 16,384 rows. More are smaller and slower to look up."
+            "Rows that are decoded together, at most 256; auto tries up to 64 weights a record, and"
+            " up to 256 in tables of at most 16,384 rows. More are smaller and slower to look up."
         ),
     ] = "auto"
 

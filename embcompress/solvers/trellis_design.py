@@ -26,6 +26,8 @@ _WINDOW = 16
 _ACTIVE = 0.55
 """Squared spread over squared step from which a coordinate tells of a row's gain."""
 _TINY = 1e-12
+_IMPOSSIBLE = 1e7
+"""Costs of records with magnitudes that a class cannot hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +202,11 @@ class Designer:
             blank = Classes(gains, steps, np.zeros(len(gains), np.int64))
             searcher = Searcher(self.tables, order, blank, sample.threads)
             curves = searcher.curves(sample.records, near)
+            # what no class can hold is kept raw
+            holds = (curves[:, :, 0] < _IMPOSSIBLE).any(axis=1)
+            if not holds.all() and holds.any():
+                sample = replace(sample, records=np.ascontiguousarray(sample.records[holds]))
+                near, curves = near[holds], curves[holds]
             first = first_lengths(curves, near, len(gains))
             lengths, chosen = settle_lengths(curves, near, first)
             own = Classes(gains, steps, lengths)
@@ -235,6 +242,11 @@ class Designer:
         logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
         near = nearest_gains(logs, gains, self.reach)
         curves = searcher.curves(sample.records, near)
+        holds = (curves[:, :, 0] < _IMPOSSIBLE).any(axis=1)
+        if not holds.any():
+            return replace(design, step=step, classes=replace(design.classes, steps=steps))
+        sample = replace(sample, records=np.ascontiguousarray(sample.records[holds]))
+        near, curves = near[holds], curves[holds]
         lengths, chosen = settle_lengths(curves, near, first_lengths(curves, near, len(gains)))
         pick = (near == chosen[:, None]).argmax(axis=1)
         mine = curves[np.arange(len(near)), pick]
@@ -281,9 +293,10 @@ def first_lengths(
         near: int64 [s, c], classes, nearest first.
         count: Classes.
     """
-    natural = natural_bits(curves[:, 0])
-    sums = np.bincount(near[:, 0], natural, count)
-    times = np.bincount(near[:, 0], minlength=count)
+    good = curves[:, 0, 0] < _IMPOSSIBLE
+    natural = np.maximum(natural_bits(curves[good, 0]), 0)
+    sums = np.bincount(near[good, 0], natural, count)
+    times = np.bincount(near[good, 0], minlength=count)
     mean = float(natural.mean()) if len(natural) else 0.0
     return np.ceil(np.where(times > 0, sums / np.maximum(times, 1), mean) + 1).astype(np.int64)
 

@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 _WIDE = 64
 """Coordinates that a record should hold; four times as many in tables of few rows."""
 _FEW = 2**14
+_MOST_DOUBLINGS = 4
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
 _COARSE = 9
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
 _NEAR = 64
 _LEAST = 8.0
+_LEAST_HALVES = 3
+_FINE = 7
+"""Bits of a weight from which raw rows are float32."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ def needs_of(effort: str) -> frozenset[str]:
     return frozenset({"moments", "gram", sample_of(EFFORTS[effort].sample)})
 
 
-def rows_of_record(wish: Wish, rows: Rows, constant: float) -> int:
-    """Rows of a record: as asked for, or as many as give it enough coordinates.
+def rows_of_record(wish: Wish, rows: Rows, constant: float) -> list[int]:
+    """Rows of a record: as asked for, or those worth a try.
 
     Args:
         wish: What is wanted.
@@ -76,14 +80,17 @@ def rows_of_record(wish: Wish, rows: Rows, constant: float) -> int:
         constant: Share of them that are constant.
     """
     n, d = rows.shape
-    wanted = wish.rows
-    if wanted is None:
+    if wish.rows is not None:
+        tried = [wish.rows]
+    elif constant > _OFTEN:
+        tried = [1]
+    else:
         wide = _WIDE if n > _FEW else 4 * _WIDE
-        wanted = 1 << max(0, round(math.log2(wide / max(d, 1))))
-        if constant > _OFTEN:
-            wanted = 1
-    wanted = min(wanted, max(n, 1))
-    return wanted if rows.aligned(wanted) else 1
+        most = min(round(math.log2(wide / max(d, 1))), _MOST_DOUBLINGS)
+        tried = [1 << i for i in range(max(most, 0) + 1)]
+        if n > _FEW and most <= 0:
+            tried = [1]
+    return [r for r in tried if r <= max(n // 4, 1) and rows.aligned(r)] or [1]
 
 
 def sampled(
@@ -137,29 +144,27 @@ class TrellisFit(TrellisEncoder, Elastic):
         assert found.sample is not None
         same = (found.sample == found.sample[:, :1]).all(axis=1) if d > 1 else np.zeros(1)
         constant = float(same.mean()) if len(same) else 0.0
-        r = rows_of_record(wish, rows, constant)
-        drawn = sampled(rows, found, r, self._effort.sample, context)
+        tried = rows_of_record(wish, rows, constant)
+        r = max(tried)
+        drawn = sampled(rows, found, r, self._effort.sample // min(r, 4), context)
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
         self._frame = frame_of(found.largest, found.mean, found.gram, n, bits)
         self._constant = constant > 0
+        self._raw = "fp16" if d >= _LEAST_HALVES and bits < _FINE * d else "fp32"
         coordinates = self._frame.coordinates(drawn)
+        self._spare = self._outside(drawn, coordinates)
         # constant rows are stored apart
-        self._varied = ~same if d > 1 and len(drawn) == len(found.sample) and r == 1 else None
-        plain = coordinates
-        if d > 1:
-            kept = ~(drawn == drawn[:, :1]).all(axis=1).reshape(-1, r).any(axis=1)
-            plain = coordinates.reshape(-1, r, coordinates.shape[1])[kept].reshape(
-                -1, coordinates.shape[1]
-            )
+        same = (drawn == drawn[:, :1]).all(axis=1) if d > 1 else np.zeros(len(drawn), np.bool_)
+        plain = coordinates[~np.repeat(same.reshape(-1, r).any(axis=1), r)]
         self._share = len(plain) / max(len(coordinates), 1)
         wide = plain.astype(np.float64)
         spreads = np.sqrt((wide * wide).mean(axis=0)) if len(plain) else np.zeros(plain.shape[1])
-        self._spare = self._outside(drawn, coordinates)
-        records = np.ascontiguousarray(plain.reshape(-1, r * plain.shape[1]))
-        if not plain.shape[1]:
-            records = np.zeros((len(plain) // r, 0), np.float32)
-        self._sample = Sample(records, r, spreads, context.threads)
+        samples = [
+            Sample(plain.reshape(len(plain) // own, own * plain.shape[1]), own, spreads, context.threads)
+            for own in tried
+        ]
         with context.progress.stage("fitting", self._effort.rounds + _COARSE):
+            self._sample = samples[0] if len(samples) == 1 else self._best_of(samples, bits)
             self._design = self._designed(bits)
         self._build()
 
@@ -193,6 +198,22 @@ class TrellisFit(TrellisEncoder, Elastic):
     def _records(self) -> int:
         return -(-self._rows.shape[0] // self._sample.rows)
 
+    def _best_of(self, samples: list[Sample], bits: float) -> Sample:
+        """The sample whose records have the best number of rows, at one step for all."""
+        if not len(samples[0].records) or not (samples[0].spreads > 0).any():
+            return samples[0]
+        step = math.sqrt(max(water_level(samples[0].spreads**2, bits), 1e-24) / 0.3)
+        scores = []
+        for sample in samples:
+            self._sample = sample
+            designer = Designer(sample, self._wish.states, self._effort.reach)
+            count = max(1, min(15 if sample.rows == 1 else 63, len(sample.records) // 8))
+            design = designer.at(step, count, few=True)
+            size = design.bits + 8 * self._shared_bytes(design) / self._records
+            score = design.distortion / (step * step * LAMBDA) + size
+            scores.append(score / sample.rows)
+        return samples[int(np.argmin(scores))]
+
     def _designed(self, bits: float) -> Design:
         """The design for so many bits of a row, or for the wished error."""
         sample = self._sample
@@ -203,7 +224,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         level = water_level(variances, bits)
         guess = math.sqrt(max(level, 1e-24) / 0.3)
         limit = max(len(sample.records) // 8, 1)
-        counts = [c for c in _COUNTS.get(sample.rows, (7, 15, 31, 63)) if c <= limit] or [limit]
+        counts = [c for c in _COUNTS.get(sample.rows, (15, 31, 63, 127)) if c <= limit] or [limit]
         usual = min(15, max(counts))
         step = self._solved(guess, usual, _COARSE, 64, few=True)
         if self._effort.rounds > EFFORTS["fast"].rounds or sample.rows > 1:
@@ -222,7 +243,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         """The step whose design has the wished size or error."""
         designer = self._designer
         if self._wish.error is not None:
-            wanted = self._wanted_error() / self._records
+            wanted = self._wanted_error() / self._records - self._spare * self._sample.rows
+            wanted = max(wanted, 1e-30)
 
             def error(step: float) -> float:
                 return -designer.at(step, count, few=few, rounds=1).distortion
@@ -267,7 +289,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         return Trellis(
             d, self._sample.rows, numbers, frame.offset, frame.basis, design.widest,
             design.narrower, design.tables, classes, False, self._constant,
-            "fp16" if d > 2 else "fp32",
+            self._raw,
         )  # fmt: skip
 
     def _build(self) -> None:
