@@ -284,6 +284,18 @@ class FileStore:
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
         return Parts(records, 0, ragged, packed)
 
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, mapped, by tensor name; checked."""
+        names = [*self._records]
+        for i, segment in enumerate(self._form.segments):
+            names += [self._string(i, part) for part in self._packed[i]]
+            for part in segment.codec.layout().ragged:
+                pieces = ("data", "addresses", "lengths")
+                names += [self._form.tensor(i, f"{part}.{p}") for p in pieces]
+        for name in names:
+            self._artifact.guard.whole(name, len(self._artifact.raw(name)))
+        return {name: self._artifact.array(name) for name in names}
+
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]
         touched = np.arange(start, stop, dtype=np.int64)

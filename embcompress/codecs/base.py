@@ -335,6 +335,33 @@ class Codec(ABC):
         """
         return None
 
+    def sum_bags(
+        self,
+        parts: Parts,
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        out: NDArray[np.float32],
+        *,
+        mean: bool,
+    ) -> bool:
+        """Sums of rows over bags, computed on codes.
+
+        A bag of one row without a weight has that row's bits.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment, in range.
+            offsets: int64 [bags + 1], ascending, from 0 to b: where bags begin, and the end.
+            weights: float32 [b], or empty for none.
+            out: float32 [bags, D], C-contiguous, written whole.
+            mean: Whether sums are divided by the bags' lengths.
+
+        Returns:
+            False where adding up decoded rows is the best way; then nothing was written.
+        """
+        return False
+
     @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:
         """Check that every stored value of some rows can be decoded.
