@@ -118,6 +118,7 @@ CASES = {
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "shards": _tiers,
     "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
 
@@ -161,13 +162,23 @@ def strings(segment: Segment) -> dict[str, np.ndarray]:
     return {p.name: random.integers(0, len(innermost.book), segment.rows) for p in packed}
 
 
-def artifact(case, path: Path) -> np.ndarray:
+SHARD_BYTES = {"shards": 500}
+"""Cases that are a folder of shards, with the most bytes of tensors in one."""
+
+
+def place_of(name: str, folder: Path) -> Path:
+    """Where the artifact of a case lies in its folder."""
+    return folder / ("artifact" if name in SHARD_BYTES else "artifact.safetensors")
+
+
+def artifact(name: str, folder: Path) -> np.ndarray:
     """Write the artifact of a case; gives the rows it decodes to, float32 [N, D]."""
     import embcompress
 
-    rowmap, segments = case()
+    rowmap, segments = CASES[name]()
+    path = place_of(name, folder)
     form = Form("emb.weight", (N, D), "F32", rowmap, segments, {"name": "golden"})
-    with ArtifactWriter(path, Plan((form,), (), {}, "golden"), 1) as writer:
+    with ArtifactWriter(path, Plan((form,), (), {}, "golden", SHARD_BYTES.get(name)), 1) as writer:
         for i, segment in enumerate(segments):
             sink, fixed, codes = writer.sink(form), records(segment), strings(segment)
             if fixed.size:
