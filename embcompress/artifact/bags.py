@@ -53,8 +53,11 @@ def pool_bags(
         )
     if not out.size:
         return out
+    lengths = np.diff(edges)
     if not ids.size:
         out.fill(0)
+    elif factors.size == 0 and (lengths == 1).all():
+        table.decode(ids, out)
     elif mode == "max" or not _sum_codes(table, ids, edges, factors, out, mean=mode == "mean"):
         _pool_rows(table, ids, edges, factors, mode, out)
     return out
@@ -90,9 +93,7 @@ def _sum_codes(
         begin, end = offsets[first], offsets[last]
         edges = offsets[first : last + 1] - begin
         some = weights[begin:end] if len(weights) else weights
-        able.append(
-            codec.sum_bags(parts, ids[begin:end], edges, some, out[first:last], mean=mean)
-        )
+        able.append(codec.sum_bags(parts, ids[begin:end], edges, some, out[first:last], mean=mean))
 
     _over_bags(part, offsets, table.threads)
     return all(able)
@@ -128,9 +129,7 @@ def _pool_rows(
         out /= np.maximum(lengths, 1).astype(np.float32)[:, None]
 
 
-def _over_bags(
-    part: Callable[[int, int], None], offsets: NDArray[np.int64], threads: int
-) -> None:
+def _over_bags(part: Callable[[int, int], None], offsets: NDArray[np.int64], threads: int) -> None:
     """Call ``part(first, last)`` over ranges of bags with about equally many entries."""
     begins, entries = offsets[:-1], int(offsets[-1])
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
+from embcompress.artifact.writer import ragged_tensors
 from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
 

@@ -275,7 +275,7 @@ splat: Callable[[float], Lanes] = _compiled(_splat)
 load: Callable[[Float32, int], Lanes] = _compiled(_load)
 #: Write sixteen neighbours of a C-contiguous float32 array, from a flat index on.
 store: Callable[[Float32, int, Lanes], None] = _compiled(_store)
-#: Write the first few of sixteen: store_first(array, index, lanes, count), none for a count below 1.
+#: Write the first few of sixteen: store_first(array, index, lanes, count); none below a count of 1.
 store_first: Callable[[Float32, int, Lanes, int], None] = _compiled(_store_first)
 #: Write sixteen whole numbers of 0 to 255 into a C-contiguous uint8 array, from a flat index on.
 store_codes: Callable[[NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)

@@ -83,12 +83,14 @@ def _half_pair_at(typing: Any, array: Any, offset: Any) -> Any:
             for k in range(2)
         ]
         if converts_halves():
-            both = [builder.fpext(builder.bitcast(h, ir.HalfType()), ir.FloatType()) for h in halves]
+            both = [
+                builder.fpext(builder.bitcast(h, ir.HalfType()), ir.FloatType()) for h in halves
+            ]
         else:
             both = [half_to_float(builder, h) for h in halves]
         return context.make_tuple(builder, signature.return_type, both)
 
-    return types.UniTuple(types.float32, 2)(array, types.int64), generate
+    return types.UniTuple(types.float32, 2)(array, types.int64), generate  # type: ignore[attr-defined]
 
 
 number_at: Callable[[Any, int, bool], float] = intrinsic(_number_at)
