@@ -46,6 +46,14 @@ UNTRAINED = (
     'rotate --then "quantize --bits 2"',
     'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
     'rotate --basis itq --then "binarize --scale row"',
+    "hash --budget 10x",
+    "hash --scheme qr --budget 10x",
+    "hash --scheme qr --combine product --budget 10x",
+    "hash --scheme memcom --budget 10x",
+    "hash --scheme bch --budget 10x",
+    "hash --scheme robe --budget 10x",
+    "hash --scheme lma --budget 10x",
+    "hash --scheme dhe",
 )
 TRAINED = (
     "aq",
