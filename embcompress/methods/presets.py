@@ -146,4 +146,14 @@ PRESETS = (
         "Wu et al. 2021, Linear-time self attention with codeword histogram for efficient"
         " recommendation",
     ),
+    Preset(
+        "MLET",
+        "svd --rank-share 0.25",
+        False,
+        "the paper trains a table as a product of two and multiplies them out afterwards, so its"
+        " trained table is a full one; what remains of the product is the low rank, which is kept"
+        " here",
+        "Deng et al. 2021, Low-precision hardware architectures meet recommendation model inference"
+        " at scale; Ding et al. 2021, Learning compressed embeddings for recommendation (MLET)",
+    ),
 )
