@@ -150,10 +150,9 @@ PRESETS = (
         "MLET",
         "svd --rank-share 0.25",
         False,
-        "the paper trains a table as a product of two and multiplies them out afterwards, so its"
-        " trained table is a full one; what remains of the product is the low rank, which is kept"
-        " here",
-        "Deng et al. 2021, Low-precision hardware architectures meet recommendation model inference"
-        " at scale; Ding et al. 2021, Learning compressed embeddings for recommendation (MLET)",
+        "the paper trains a table as a product of two and multiplies it out afterwards: there is"
+        " no stored form of its own, and the nearest is the product of lower rank",
+        "Deng et al. 2023, Enhancing cross-category learning in recommendation systems with"
+        " multi-layer embedding training",
     ),
 )

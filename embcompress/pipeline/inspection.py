@@ -61,9 +61,7 @@ def _artifact(path: Path) -> dict[str, Any]:
                 "dtype": table.dtype,
                 "shape": "×".join(map(str, table.shape)),
                 "bytes": sum(
-                    t.nbytes
-                    for n, t in artifact.header.tensors.items()
-                    if n.startswith(f"{name}::")
+                    t.nbytes for n, t in artifact.tensors.items() if n.startswith(f"{name}::")
                 ),
                 "verdict": f"compressed: {table.form.method.get('spelled')}",
             }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embcompress.codecs.base import Codec
+    from embcompress.codecs.columns import Columns
     from embcompress.codecs.projected import Projected
 
 
@@ -52,6 +53,26 @@ class ProjectedEncoder(Encoder):
 
         coordinates = coordinates_of(rows, self.codec.offset, self.codec.basis)
         return {INNER + k: v for k, v in self.inner.encode(ids, coordinates).items()}
+
+
+@dataclass(frozen=True)
+class ColumnsEncoder(Encoder):
+    """Hands some columns of rows to an inner encoder.
+
+    Args:
+        codec: Knows the columns.
+        inner: Fitted on those columns.
+    """
+
+    codec: Columns
+    inner: Encoder
+
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        from embcompress.codecs.hostile import INNER
+        from embcompress.solvers.kept_columns import columns_of
+
+        kept = columns_of(rows, self.codec.kept)
+        return {INNER + k: v for k, v in self.inner.encode(ids, kept).items()}
 
 
 def decoded(
