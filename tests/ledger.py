@@ -49,7 +49,7 @@ UNTRAINED = (
     "svd",
     "svd --rank-share 0.5 --coords int8",
     "svd --target-error 0.3 --coords fp16",
-    'svd --budget 16x --then "quantize --bits 3"',
+    'svd --budget 6x --then "quantize --bits 3"',
 )
 TRAINED = (
     "aq",
