@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embcompress.codecs.base import Codec
-    from embcompress.codecs.columns import Columns
     from embcompress.codecs.projected import Projected
 
 
@@ -60,18 +59,20 @@ class ColumnsEncoder(Encoder):
     """Hands some columns of rows to an inner encoder.
 
     Args:
-        codec: Knows the columns.
-        inner: Fitted on those columns.
+        codec: Puts the columns back, by `Columns` or by a basis.
+        kept: int64 [K], the columns.
+        inner: Fitted on them.
     """
 
-    codec: Columns
+    codec: Codec
+    kept: NDArray[np.int64]
     inner: Encoder
 
     def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
         from embcompress.codecs.hostile import INNER
         from embcompress.solvers.kept_columns import columns_of
 
-        kept = columns_of(rows, self.codec.kept)
+        kept = columns_of(rows, self.kept)
         return {INNER + k: v for k, v in self.inner.encode(ids, kept).items()}
 
 
