@@ -14,6 +14,7 @@ from embcompress.codecs.additive import Additive, ranges
 from embcompress.codecs.base import PackedRows
 from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
+from embcompress.codecs.columns import Columns
 from embcompress.codecs.dense import Dense
 from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
@@ -82,6 +83,19 @@ def _strings():
     )
 
 
+def _masks():
+    """Three fields: no column kept, some of them before a bit string, all of them."""
+    some = Columns(D, np.array([0, 3, 4, 12]), _numbers(D - 4), Centroids(4, True, _halves(9, 4)))
+    codecs = (
+        Columns(D, np.empty(0, np.int64), _numbers(D), Dense(0, "fp32")),
+        some,
+        Columns(D, np.arange(D), None, Uniform(D, 4, D, True)),
+    )
+    rows = (20, 30, N - 50)
+    segments = tuple(Segment(n, codec) for n, codec in zip(rows, codecs, strict=True))
+    return Ranges(N, 0, np.cumsum(rows)), segments
+
+
 def _halves(*shape):
     return _numbers(*shape).astype(np.float16).astype(np.float32)
 
@@ -115,6 +129,9 @@ CASES = {
     "centroids-5": lambda: _whole(Centroids(D, True, _halves(5, D))),
     "centroids-300-fp32": lambda: _whole(Centroids(D, False, _numbers(300, D))),
     "strings": _strings,
+    "columns-zero": lambda: _whole(Columns(D, np.arange(1, D, 2), None, Dense(6, "fp16"))),
+    "columns-fill": lambda: _whole(Columns(D, np.arange(5), _numbers(D - 5), Dense(5, "fp32"))),
+    "columns-fields": _masks,
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
@@ -127,7 +144,7 @@ def records(segment: Segment) -> np.ndarray:
     """Records of a segment: random codes, groups and moderate numbers."""
     layout, n = segment.codec.layout(), segment.rows
     innermost = segment.codec
-    while isinstance(innermost, Projected):
+    while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
     parts = {}
     random = np.random.default_rng(n)
@@ -155,7 +172,7 @@ def records(segment: Segment) -> np.ndarray:
 def strings(segment: Segment) -> dict[str, np.ndarray]:
     """Codes of the parts that are bit strings, random."""
     innermost = segment.codec
-    while isinstance(innermost, Projected):
+    while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
     random = np.random.default_rng(segment.rows)
     packed = segment.codec.layout().packed

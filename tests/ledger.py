@@ -46,6 +46,10 @@ UNTRAINED = (
     'rotate --then "quantize --bits 2"',
     'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
     'rotate --basis itq --then "binarize --scale row"',
+    "svd",
+    "svd --rank-share 0.5 --coords int8",
+    "svd --target-error 0.3 --coords fp16",
+    'svd --budget 6x --then "quantize --bits 3"',
 )
 TRAINED = (
     "aq",

@@ -174,6 +174,18 @@ def projected(config, d, fields, shared):
     return out
 
 
+def columns(config, d, fields, shared):
+    kept = np.unpackbits(shared["kept"], bitorder="little")[:d].astype(bool)
+    inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
+    strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
+    c, fields.left = decode(config["inner"], int(kept.sum()), fields.left, inner_shared, strings)
+    out = np.zeros((len(c), d), np.float32)
+    out[:, kept] = c
+    if config["fill"] == "values":
+        out[:, ~kept] = shared["fill"]
+    return out
+
+
 def centroids(config, d, fields, shared):
     k = config["rows"]
     b = (k - 1).bit_length()
@@ -218,6 +230,7 @@ CODECS = {
     "additive": additive,
     "product": product,
     "centroids": centroids,
+    "columns": columns,
     "uniform": uniform,
     "scalar-codebook": scalar_codebook,
     "binary": binary,
