@@ -41,6 +41,20 @@ def parse_size(text: str) -> int:
     return int(Decimal(match[1]) * factor)
 
 
+def parse_shard_size(text: str | None) -> int | None:
+    """Bytes of tensors in a shard, from text as ``parse_size`` reads it; None stays None.
+
+    Raises:
+        UsageError: Another form, or 0.
+    """
+    if text is None:
+        return None
+    size = parse_size(text)
+    if not size:
+        raise UsageError(f"--max-shard-size {text} is no size for a shard: it must be above 0")
+    return size
+
+
 @dataclass(frozen=True)
 class Budget:
     """Bytes that all compressed tables of an artifact may take, everything counted.

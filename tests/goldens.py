@@ -14,6 +14,7 @@ from embcompress.codecs.additive import Additive, ranges
 from embcompress.codecs.base import PackedRows
 from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
+from embcompress.codecs.columns import Columns
 from embcompress.codecs.dense import Dense
 from embcompress.codecs.hashed import Hashed, Sharing
 from embcompress.codecs.hashed_network import HashedNetwork
@@ -106,6 +107,19 @@ def _fields_hashed():
     return rowmap, (*segments, Segment(cold - 20, quotient))
 
 
+def _masks():
+    """Three fields: no column kept, some of them before a bit string, all of them."""
+    some = Columns(D, np.array([0, 3, 4, 12]), _numbers(D - 4), Centroids(4, True, _halves(9, 4)))
+    codecs = (
+        Columns(D, np.empty(0, np.int64), _numbers(D), Dense(0, "fp32")),
+        some,
+        Columns(D, np.arange(D), None, Uniform(D, 4, D, True)),
+    )
+    rows = (20, 30, N - 50)
+    segments = tuple(Segment(n, codec) for n, codec in zip(rows, codecs, strict=True))
+    return Ranges(N, 0, np.cumsum(rows)), segments
+
+
 def _halves(*shape):
     return _numbers(*shape).astype(np.float16).astype(np.float32)
 
@@ -139,6 +153,9 @@ CASES = {
     "centroids-5": lambda: _whole(Centroids(D, True, _halves(5, D))),
     "centroids-300-fp32": lambda: _whole(Centroids(D, False, _numbers(300, D))),
     "strings": _strings,
+    "columns-zero": lambda: _whole(Columns(D, np.arange(1, D, 2), None, Dense(6, "fp16"))),
+    "columns-fill": lambda: _whole(Columns(D, np.arange(5), _numbers(D - 5), Dense(5, "fp32"))),
+    "columns-fields": _masks,
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
@@ -154,6 +171,7 @@ CASES = {
     ),
     "hashed-network": lambda: _whole(HashedNetwork(D, 5, 9, _numbers(21, D).astype(np.float16))),
     "hashed-fields": _fields_hashed,
+    "shards": _tiers,
     "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
 
@@ -162,7 +180,7 @@ def records(segment: Segment) -> np.ndarray:
     """Records of a segment: random codes, groups and moderate numbers."""
     layout, n = segment.codec.layout(), segment.rows
     innermost = segment.codec
-    while isinstance(innermost, Projected):
+    while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
     parts = {}
     random = np.random.default_rng(n)
@@ -190,7 +208,7 @@ def records(segment: Segment) -> np.ndarray:
 def strings(segment: Segment) -> dict[str, np.ndarray]:
     """Codes of the parts that are bit strings, random."""
     innermost = segment.codec
-    while isinstance(innermost, Projected):
+    while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
     random = np.random.default_rng(segment.rows)
     packed = segment.codec.layout().packed
@@ -198,13 +216,23 @@ def strings(segment: Segment) -> dict[str, np.ndarray]:
     return {p.name: random.integers(0, len(book) or 2**p.bits, segment.rows) for p in packed}
 
 
-def artifact(case, path: Path) -> np.ndarray:
+SHARD_BYTES = {"shards": 500}
+"""Cases that are a folder of shards, with the most bytes of tensors in one."""
+
+
+def place_of(name: str, folder: Path) -> Path:
+    """Where the artifact of a case lies in its folder."""
+    return folder / ("artifact" if name in SHARD_BYTES else "artifact.safetensors")
+
+
+def artifact(name: str, folder: Path) -> np.ndarray:
     """Write the artifact of a case; gives the rows it decodes to, float32 [N, D]."""
     import embcompress
 
-    rowmap, segments = case()
+    rowmap, segments = CASES[name]()
+    path = place_of(name, folder)
     form = Form("emb.weight", (N, D), "F32", rowmap, segments, {"name": "golden"})
-    with ArtifactWriter(path, Plan((form,), (), {}, "golden"), 1) as writer:
+    with ArtifactWriter(path, Plan((form,), (), {}, "golden", SHARD_BYTES.get(name)), 1) as writer:
         for i, segment in enumerate(segments):
             sink, fixed, codes = writer.sink(form), records(segment), strings(segment)
             if fixed.size:

@@ -53,7 +53,10 @@ UNTRAINED = (
     "hash --scheme bch --budget 10x",
     "hash --scheme robe --budget 10x",
     "hash --scheme lma --budget 10x",
-    "hash --scheme dhe",
+    "svd",
+    "svd --rank-share 0.5 --coords int8",
+    "svd --target-error 0.3 --coords fp16",
+    'svd --budget 6x --then "quantize --bits 3"',
 )
 TRAINED = (
     "aq",
@@ -66,6 +69,7 @@ TRAINED = (
     "xlightfm --budget 8x",
     "saec",
     "saec --clusters 3",
+    "hash --scheme dhe",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

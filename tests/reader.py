@@ -12,19 +12,34 @@ NUMBERS = {"fp16": "<f2", "fp32": "<f4", "bf16": "<u2", "int16": "<i2"}
 
 
 def read(path):
-    """All tables of an artifact: name -> float32 [N, D]."""
-    data = Path(path).read_bytes()
+    """All tables of an artifact, a file or a folder of shards: name -> float32 [N, D]."""
+    path = Path(path)
+    files = [path]
+    if path.is_dir():
+        index = path / "model.safetensors.index.json"
+        names = ["model.safetensors"]
+        if index.exists():
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        files = [path / name for name in names]
+    tensors, document = {}, None
+    for file in files:
+        document = read_file(file, tensors) or document
+    assert document["format"] == 1
+    return {name: table(name, t, tensors) for name, t in document["tables"].items()}
+
+
+def read_file(path, tensors):
+    """Put a file's tensors to the others; gives the document if it is in this file."""
+    data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
-    document = json.loads(header.pop("__metadata__")["embcompress"])
-    assert document["format"] == 1
-    tensors = {}
+    metadata = header.pop("__metadata__", {})
     for name, info in header.items():
         begin, end = (8 + length + x for x in info["data_offsets"])
         if info["dtype"] in DTYPES:
             raw = np.frombuffer(data[begin:end], DTYPES[info["dtype"]])
             tensors[name] = raw.reshape(info["shape"])
-    return {name: table(name, t, tensors) for name, t in document["tables"].items()}
+    return json.loads(metadata["embcompress"]) if "embcompress" in metadata else None
 
 
 def table(name, entry, tensors):
@@ -162,6 +177,20 @@ def projected(config, d, fields, shared):
     return out
 
 
+def columns(config, d, fields, shared):
+    kept = np.unpackbits(shared["kept"], bitorder="little")[:d].astype(bool)
+    inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
+    strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
+    c, fields.left = decode(
+        config["inner"], int(kept.sum()), fields.left, inner_shared, strings, fields.ids
+    )
+    out = np.zeros((len(c), d), np.float32)
+    out[:, kept] = c
+    if config["fill"] == "values":
+        out[:, ~kept] = shared["fill"]
+    return out
+
+
 def centroids(config, d, fields, shared):
     k = config["rows"]
     b = (k - 1).bit_length()
@@ -272,6 +301,7 @@ CODECS = {
     "additive": additive,
     "product": product,
     "centroids": centroids,
+    "columns": columns,
     "uniform": uniform,
     "scalar-codebook": scalar_codebook,
     "binary": binary,

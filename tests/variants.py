@@ -9,7 +9,7 @@ from embcompress.options import declared
 
 _TEXT = {
     "then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row"),
-    "budget": ("8x", "3bpw", "30KB"),
+    "budget": ("8x", "5bpw", "30KB"),
     "groups": ("0.5:7,0.25:90,3", "0.02:4096,1"),
 }
 

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from embcompress.errors import BadInput
 
+HEADER = "the header"
+"""Stands for a tensor's name in the block of a file's header."""
+
 CHUNK = 2**18
 DIGEST = 16
 
 
-def digest(data: bytes | NDArray[np.uint8]) -> bytes:
+def digest(data: bytes | memoryview | NDArray[np.uint8]) -> bytes:
     """blake2b of 16 bytes."""
-    raw = data if isinstance(data, bytes) else data.data
+    raw = data.data if isinstance(data, np.ndarray) else data
     return hashlib.blake2b(raw, digest_size=DIGEST).digest()
 
 
@@ -75,6 +78,10 @@ class Guard:
             self._first.setdefault(block.tensor, block.index)
         self._good = np.zeros(len(blocks), bool)
         self._all_good: set[str] = set()
+
+    def headers(self) -> list[str]:
+        """The names under which the files' headers are checked."""
+        return [name for name in self._first if name.startswith(HEADER)]
 
     def whole(self, tensor: str, nbytes: int) -> None:
         """Check every chunk of a tensor.

@@ -1,9 +1,10 @@
-"""Reading an artifact: tables by name, decoded from a memory map."""
+"""Reading an artifact: tables by name, decoded from memory maps."""
 
 from __future__ import annotations
 
 import json
 import mmap
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact import checksums
-from embcompress.artifact.checksums import Block, Guard
+from embcompress.artifact.checksums import HEADER, Block, Guard
 from embcompress.artifact.form import (
     CHECKSUMS,
     DTYPES,
@@ -24,13 +25,14 @@ from embcompress.artifact.form import (
     Form,
     load_form,
 )
+from embcompress.artifact.layout import index_bytes
 from embcompress.artifact.table import CompressedTable
 from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
 from embcompress.errors import BadInput
+from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
-from embcompress.tables.header import Header, TensorInfo, read_header
-from embcompress.tables.sniff import sniff
+from embcompress.tables.header import Header, TensorInfo
 
 _SMALL = 2**26
 """Bytes of a file whose records are not copied from the map: all of it may count as memory."""
@@ -39,17 +41,21 @@ _SMALL = 2**26
 class Artifact(Mapping[str, CompressedTable]):
     """An open artifact: a mapping from table name to compressed table.
 
-    Rows are read from a memory map; a chunk's checksum is checked the first time that rows of
-    it are looked up.
+    Rows are read from memory maps; a chunk's checksum is checked the first time that rows of
+    it are looked up. Offsets count through all files, one after the other.
 
     Attributes:
-        path: The file.
-        header: Its safetensors header.
+        path: The file, the folder of shards, or their index.
+        files: The open files.
+        tensors: All tensors by name.
+        metadata: The metadata of all files.
         document: The JSON document.
+        nbytes: Bytes of all files and of the index.
+        overhead: Bytes of headers and index.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, check: bool = True) -> None:
-        """Open a file.
+        """Open a file or a folder.
 
         Args:
             path: An artifact.
@@ -62,16 +68,16 @@ class Artifact(Mapping[str, CompressedTable]):
         """
         self.path = path
         self._check = check
-        self._file = SourceFile(path)
+        self.files = open_checkpoint(path, ", not an embcompress artifact")
         try:
-            found = sniff(self._file)
-            if found.kind != "safetensors":
-                raise BadInput(f"{path}: is {found.what}, not an embcompress artifact")
-            self.header = read_header(self._file)
-            self.document = read_document(self.header, path)
-            with open(path, "rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._bytes = np.frombuffer(mapped, np.uint8)
+            if self.files.files and self.files.files.rows:
+                raise BadInput(f"{path}: is no embcompress artifact; compress it first")
+            self.tensors = self.files.tensors
+            self.metadata = self.files.metadata
+            self.nbytes = self.files.bytes
+            self.overhead = self.nbytes - sum(info.nbytes for info in self.tensors.values())
+            self.document = read_document(self.metadata, path)
+            self._maps = [_mapped(shard.file) for shard in self.files.shards]
             self.guard = self._make_guard()
             self._check_small()
             self._tables = {
@@ -79,7 +85,7 @@ class Artifact(Mapping[str, CompressedTable]):
                 for name, form in self._load_forms().items()
             }
         except BaseException:
-            self._file.close()
+            self.files.close()
             raise
 
     def __getitem__(self, name: str) -> CompressedTable:
@@ -98,26 +104,33 @@ class Artifact(Mapping[str, CompressedTable]):
         return f"<Artifact {self.path}: {', '.join(self)}>"
 
     @property
-    def passed(self) -> dict[str, TensorInfo]:
-        """Tensors of the source that were copied, by name."""
-        return {n: t for n, t in self.header.tensors.items() if MARK not in n}
+    def header(self) -> Header:
+        """The header of the file, or of the first shard."""
+        return self.files.shards[0].header
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the file."""
-        return len(self._bytes)
+    def passed(self) -> dict[str, TensorInfo]:
+        """Tensors of the source that were copied, by name."""
+        return {n: t for n, t in self.tensors.items() if MARK not in n}
 
     def raw(self, name: str) -> NDArray[np.uint8]:
         """The bytes of a tensor, mapped."""
-        info = self.header.tensors[name]
-        start = self.header.data_start
-        return self._bytes[start + info.begin : start + info.end]
+        (piece,) = self.files.pieces[name]
+        mapped = self._maps[piece.shard.number]
+        return mapped[piece.begin : piece.begin + piece.nbytes]
 
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
-        """Bytes of the file, read rather than mapped, so that they do not count as memory."""
+        """Bytes of one file, read rather than mapped, so that they do not count as memory."""
         data = np.empty(end - begin, np.uint8)
-        self._file.read_into(data.data, begin)
+        shards = self.files.shards
+        shard = shards[bisect_right(shards, begin, key=lambda s: s.base) - 1]
+        shard.file.read_into(data.data, begin - shard.base)
         return data
+
+    def start(self, name: str) -> int:
+        """Where a tensor begins."""
+        (piece,) = self.files.pieces[name]
+        return piece.shard.base + piece.begin
 
     def array(self, name: str) -> Array:
         """A tensor, mapped, in its dtype and shape.
@@ -125,7 +138,7 @@ class Artifact(Mapping[str, CompressedTable]):
         Raises:
             BadInput: A dtype that no part has.
         """
-        info = self.header.tensors[name]
+        info = self.tensors[name]
         if info.dtype not in DTYPES:
             raise BadInput(f"{self.path}: tensor '{name}' has dtype {info.dtype}")
         raw = self.raw(name)
@@ -140,26 +153,38 @@ class Artifact(Mapping[str, CompressedTable]):
             BadInput: They are missing or malformed.
         """
         tensor = self._tables[name].form.measured
-        info = self.header.tensors.get(tensor)
+        info = self.tensors.get(tensor)
         if info is None or info.dtype != "F64" or info.shape != (len(MEASURED),):
             raise BadInput(f"{self.path}: tensor '{tensor}' is missing or malformed")
         return dict(zip(MEASURED, self.array(tensor).tolist(), strict=True))
 
     def blocks(self) -> list[Block]:
-        """All checked chunks of the file, the header first, in the order of their digests."""
-        start = self.header.data_start
-        blocks = [Block(0, "the header", 0, start, 0)]
-        for info in sorted(self.header.tensors.values(), key=lambda t: (t.begin, t.end)):
-            if info.name == CHECKSUMS:
-                continue
-            for b in range(info.begin, info.end, checksums.CHUNK):
-                end = min(b + checksums.CHUNK, info.end)
-                blocks.append(Block(len(blocks), info.name, start + b, start + end, b - info.begin))
+        """All checked chunks in the order of their digests: of each file the header comes first."""
+        blocks: list[Block] = []
+        for shard in self.files.shards:
+            start = shard.base + shard.header.data_start
+            where = f"the header of {shard.file.shown}" if shard.base else HEADER
+            blocks.append(Block(len(blocks), where, shard.base, start, 0))
+            for info in shard.header.tensors.values():
+                if info.name != CHECKSUMS:
+                    for b in range(info.begin, info.end, checksums.CHUNK):
+                        end = min(b + checksums.CHUNK, info.end)
+                        at = start + b, start + end
+                        blocks.append(Block(len(blocks), info.name, *at, b - info.begin))
         return blocks
 
+    def index_problem(self) -> str | None:
+        """What is wrong with the index of the shards, if anything."""
+        if self.files.files is None or self.files.files.index is None:
+            return None
+        with SourceFile(self.files.files.index.path) as file:
+            found = file.read(0, file.size)
+        shards = [shard.header.tensors for shard in self.files.shards]
+        return None if found == index_bytes(shards) else "the index is not that of the shards"
+
     def close(self) -> None:
-        """Close the file; arrays that still use the map keep it alive."""
-        self._file.close()
+        """Close the files; arrays that still use the maps keep them alive."""
+        self.files.close()
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +198,7 @@ class Artifact(Mapping[str, CompressedTable]):
         self.close()
 
     def _make_guard(self) -> Guard:
-        info = self.header.tensors.get(CHECKSUMS)
+        info = self.tensors.get(CHECKSUMS)
         blocks = self.blocks()
         if info is None or info.dtype != "U8" or info.shape != (len(blocks), checksums.DIGEST):
             raise BadInput(f"{self.path}: the checksums are missing or malformed")
@@ -181,8 +206,9 @@ class Artifact(Mapping[str, CompressedTable]):
 
     def _check_small(self) -> None:
         """Check all that a table holds beside records, ragged parts and bit strings."""
-        self.guard.whole("the header", 1)
-        for name in self.header.tensors:
+        for block in self.guard.headers():
+            self.guard.whole(block, 1)
+        for name in self.tensors:
             last = name.rsplit(MARK, 1)[-1]
             rows = last == "rows" or last.endswith((".data", ".lengths", ".addresses", ".bits"))
             if MARK in name and name != CHECKSUMS and not rows:
@@ -191,7 +217,7 @@ class Artifact(Mapping[str, CompressedTable]):
     def _load_forms(self) -> dict[str, Form]:
         arrays = {
             n: self.array(n)
-            for n in self.header.tensors
+            for n in self.tensors
             if MARK in n and n != CHECKSUMS and n.rsplit(MARK, 1)[-1] != "rows"
         }
         forms = {}
@@ -200,7 +226,7 @@ class Artifact(Mapping[str, CompressedTable]):
             forms[name] = load_form(name, entry, mine, f"{self.path}: table '{name}'")
             strings = {tensor: (size,) for tensor, size in forms[name].packed.items()}
             for tensor, shape in (forms[name].records | strings).items():
-                info = self.header.tensors.get(tensor)
+                info = self.tensors.get(tensor)
                 if info is None or info.dtype != "U8" or info.shape != shape:
                     raise BadInput(f"{self.path}: tensor '{tensor}' is not U8 {list(shape)}")
         return forms
@@ -235,7 +261,7 @@ class FileStore:
             self._form.tensor(segment, f"{part}.{p}") for p in ("data", "addresses", "lengths")
         ]
         for name in names:
-            if name not in self._artifact.header.tensors:
+            if name not in self._artifact.tensors:
                 raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing")
         data, addresses, lengths = (self._artifact.array(n) for n in names)
         if (
@@ -292,18 +318,23 @@ class FileStore:
         return PackedRows(string, mapped.bits, start * mapped.bits % 8)
 
     def _read(self, tensor: str, begin: int, end: int) -> NDArray[np.uint8]:
-        header = self._artifact.header
-        at = header.data_start + header.tensors[tensor].begin
+        at = self._artifact.start(tensor)
         return self._artifact.read(at + begin, at + end)
 
 
-def read_document(header: Header, path: Path) -> dict[str, Any]:
-    """The document in a header's metadata.
+def _mapped(file: SourceFile) -> NDArray[np.uint8]:
+    with open(file.path, "rb") as opened:
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, np.uint8)
+
+
+def read_document(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """The document in the metadata.
 
     Raises:
         BadInput: There is none, it is malformed, or a newer version wrote it.
     """
-    text = header.metadata.get(KEY)
+    text = metadata.get(KEY)
     if text is None:
         raise BadInput(f"{path}: is no embcompress artifact; compress it first")
     try:
@@ -324,3 +355,16 @@ def read_document(header: Header, path: Path) -> dict[str, Any]:
 def open_artifact(path: str | Path, *, threads: int | None = None, check: bool = True) -> Artifact:
     """Open an artifact; see ``Artifact``."""
     return Artifact(Path(path), threads=threads, check=check)
+
+
+def is_artifact(path: Path) -> bool:
+    """Say whether a file or folder holds an artifact, sound or not in what its headers do not say.
+
+    Raises:
+        IOFailure: The system refuses.
+    """
+    try:
+        with open_checkpoint(path) as files:
+            return KEY in files.metadata
+    except BadInput:
+        return False

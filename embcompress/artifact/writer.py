@@ -1,11 +1,11 @@
-"""Writing an artifact: one safetensors file, streamed, whole or not at all."""
+"""Writing an artifact: safetensors files, streamed, whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,145 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact import checksums
-from embcompress.artifact.atomic import AtomicFile, system_failure
-from embcompress.artifact.form import CHECKSUMS, FORMAT, KEY, MEASURED, Form, dtype_name
+from embcompress.artifact.atomic import (
+    AtomicFile,
+    AtomicFolder,
+    OpenFile,
+    check_room,
+    system_failure,
+)
+from embcompress.artifact.form import CHECKSUMS, Form, dtype_name
+from embcompress.artifact.layout import (
+    INDEX_NAME,
+    Extent,
+    Passed,
+    Placed,
+    Plan,
+    place,
+    shard_names,
+)
 from embcompress.codecs.base import PackedRows, RaggedRows
 from embcompress.codecs.hostile import Array
 from embcompress.kernels.bitstring import TAIL
-from embcompress.tables.header import TensorInfo, dump_header, order_tensors
 from embcompress.threads import ordered
 
-_HUGE = 10**15  # stands for a size not known yet: its digits reserve room in the header
 _PIECE = 2**24
-
-Extent = tuple[str, tuple[int, ...], int]
-"""A tensor's dtype, shape and bytes."""
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A tensor of the source that is copied byte for byte.
-
-    Args:
-        name: Its name.
-        dtype: Its safetensors dtype.
-        shape: Its shape.
-        nbytes: Its bytes.
-        read: Gives its bytes between two offsets.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    read: Callable[[int, int], bytes]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that an artifact will hold, laid out before anything is written.
-
-    Args:
-        forms: The compressed tables.
-        passed: Tensors copied from the source.
-        metadata: Metadata of the source, kept.
-        tool: The version that writes.
-    """
-
-    forms: tuple[Form, ...]
-    passed: tuple[Passed, ...]
-    metadata: dict[str, str]
-    tool: str
-
-    def fixed(self) -> dict[str, Extent]:
-        """Tensors of known size, by name, without the checksums."""
-        found: dict[str, Extent] = {}
-        for form in self.forms:
-            for name, (rows, size) in form.records.items():
-                found[name] = ("U8", (rows, size), rows * size)
-            for name, size in form.packed.items():
-                found[name] = ("U8", (size,), size)
-            for name, array in form.arrays.items():
-                found[name] = (dtype_name(array), array.shape, array.nbytes)
-            found[form.measured] = ("F64", (len(MEASURED),), 8 * len(MEASURED))
-        for p in self.passed:
-            found[p.name] = (p.dtype, p.shape, p.nbytes)
-        return found
-
-    def ragged(self) -> list[str]:
-        """Tensors whose size is known once rows are encoded, in file order."""
-        return sorted(
-            form.tensor(i, f"{part}.{piece}")
-            for form in self.forms
-            for i, s in enumerate(form.segments)
-            for part in s.codec.layout().ragged
-            for piece in ("addresses", "data", "lengths")
-        )
-
-    def file_metadata(self) -> dict[str, str]:
-        """The file's metadata, our document among it."""
-        tables = {form.name: form.json() for form in self.forms}
-        document = {"format": FORMAT, "tool": self.tool, "tables": tables}
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return self.metadata | {KEY: text}
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where everything lies in the file.
-
-    Args:
-        header: The header's bytes, its length field included.
-        offsets: First byte in the file of every tensor.
-        sizes: Bytes of every tensor.
-        total: Bytes of the file.
-    """
-
-    header: bytes
-    offsets: dict[str, int]
-    sizes: dict[str, int]
-    total: int
-
-
-def place(plan: Plan, ragged: Mapping[str, Extent] | None = None) -> Placed:
-    """Lay out an artifact.
-
-    Args:
-        plan: What it holds.
-        ragged: The tensors of ragged parts, known once rows are encoded; without them the rest
-            is placed as it will lie, and the total is right only for a plan that has none.
-    """
-    fixed = plan.fixed()
-    names = plan.ragged()
-
-    def tensors(ragged_sizes: Mapping[str, Extent]) -> dict[str, TensorInfo]:
-        count = sum(checksums.chunks(s[2]) for s in (*fixed.values(), *ragged_sizes.values())) + 1
-        digests: Extent = ("U8", (count, checksums.DIGEST), count * checksums.DIGEST)
-        # what grows with encoded values comes last, so that the rest can be written in place
-        late = {**ragged_sizes, CHECKSUMS: digests} if ragged_sizes else {}
-        early = fixed if ragged_sizes else {**fixed, CHECKSUMS: digests}
-        infos = order_tensors(TensorInfo(n, d, s, 0, b) for n, (d, s, b) in early.items())
-        at = max((info.end for info in infos.values()), default=0)
-        for name, (dtype, shape, size) in late.items():
-            infos[name] = TensorInfo(name, dtype, shape, at, at + size)
-            at += size
-        return infos
-
-    metadata = plan.file_metadata()
-    reserve = None
-    if names:
-        widest = tensors({n: ("U16", (_HUGE,), _HUGE) for n in names})
-        reserve = len(dump_header(widest, metadata))
-    known = ragged or {}
-    infos = tensors({n: known.get(n, ("U8", (0,), 0)) for n in names})
-    header = dump_header(infos, metadata, reserve)
-    start = len(header)
-    return Placed(
-        header,
-        {n: start + i.begin for n, i in infos.items()},
-        {n: i.nbytes for n, i in infos.items()},
-        start + max((i.end for i in infos.values()), default=0),
-    )
 
 
 class RaggedSpool:
@@ -182,36 +66,54 @@ class RaggedSpool:
 
 
 class ArtifactWriter:
-    """Receives encoded rows of every table and writes the file.
+    """Receives encoded rows of every table and writes the file, or the folder of shards.
 
     Leaving the ``with`` block without ``commit`` removes what was written.
     """
 
     def __init__(self, path: Path, plan: Plan, threads: int) -> None:
-        """Create the hidden file and reserve its room.
+        """Create the hidden file or folder and reserve its room.
+
+        Args:
+            path: The file; the folder when the plan has shards.
+            plan: What it holds.
+            threads: Cores to use.
 
         Raises:
             IOFailure: No room, another run on this output, or the system refuses.
         """
         self._plan = plan
         self._threads = threads
-        self._placed = place(plan)
-        self._file = AtomicFile(path)
+        self._target = AtomicFile(path) if plan.shard_bytes is None else AtomicFolder(path)
+        self._files: list[OpenFile] = []
         self._spools: dict[tuple[str, int, str], RaggedSpool] = {}
         self._ragged: dict[str, Array] = {}
         self._unfinished: dict[str, int] = {}
+        self._copied: dict[str, bytes] = {}
         try:
-            self._file.reserve(self._placed.total)
+            self._take(place(plan))
             for form in plan.forms:
                 for i, s in enumerate(form.segments):
                     for part in s.codec.layout().ragged:
                         self._spools[form.name, i, part] = RaggedSpool(path.parent)
         except OSError as error:
-            self._file.discard()
+            self._target.discard()
             raise system_failure(path, error) from error
         except BaseException:
-            self._file.discard()
+            self._target.discard()
             raise
+
+    def _take(self, placed: Placed) -> None:
+        """Have a file of the right length for each that is laid out."""
+        self._placed = placed
+        self._offsets = placed.offsets
+        check_room(self._target.path, self._target.fd, placed.total)
+        for number in range(len(self._files), len(placed.files)):
+            target = self._target
+            created = target if isinstance(target, AtomicFile) else target.create(str(number))
+            self._files.append(created)
+        for file, laid in zip(self._files, placed.files, strict=True):
+            file.resize(laid.total)
 
     def sink(self, form: Form) -> TableSink:
         """Where the encoded rows of one table go."""
@@ -221,8 +123,8 @@ class ArtifactWriter:
         self, form: Form, segment: int, position: int, records: NDArray[np.uint8]
     ) -> None:
         """Write records of a segment from ``position`` on; safe from several threads."""
-        offset = self._placed.offsets[form.tensor(segment, "rows")]
-        self._file.write_at(offset + position * records.shape[1], records.reshape(-1).data)
+        at = position * records.shape[1]
+        self._write(form.tensor(segment, "rows"), at, records.reshape(-1).data)
 
     def put_packed(
         self, form: Form, segment: int, part: str, position: int, rows: PackedRows
@@ -237,8 +139,7 @@ class ArtifactWriter:
             if rows.first:
                 string[0] |= self._unfinished[tensor]
             self._unfinished[tensor] = int(string[-1])
-            at = self._placed.offsets[tensor] + position * rows.bits // 8
-            self._file.write_at(at, string.data)
+            self._write(tensor, position * rows.bits // 8, string.data)
 
     def put_ragged(
         self, form: Form, segment: int, part: str, rows: list[NDArray[np.uint8]]
@@ -252,12 +153,12 @@ class ArtifactWriter:
         for (name, segment, part), spool in self._spools.items():
             self._ragged |= ragged_tensors(forms[name], segment, part, spool.build())
         extents = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in self._ragged.items()}
-        self._placed = place(self._plan, extents)
+        self._take(place(self._plan, extents))
         return self._placed
 
     @property
     def total(self) -> int:
-        """Bytes of the file."""
+        """Bytes of the artifact."""
         return self._placed.total
 
     def finish(self, measured: Mapping[str, NDArray[np.float64]]) -> None:
@@ -269,46 +170,88 @@ class ArtifactWriter:
         Raises:
             IOFailure: The system refuses.
         """
-        placed = self._placed
-        self._file.resize(placed.total)
-        self._file.write_at(0, placed.header)
+        for file, laid in zip(self._files, self._placed.files, strict=True):
+            file.write_at(0, laid.header)
         for form in self._plan.forms:
             for name, array in form.arrays.items():
                 self._put(name, array)
             self._put(form.measured, measured[form.name])
         for name, array in self._ragged.items():
             self._put(name, array)
-        for passed in self._plan.passed:
-            at = placed.offsets[passed.name]
-            for begin in range(0, passed.nbytes, _PIECE):
-                end = min(begin + _PIECE, passed.nbytes)
-                self._file.write_at(at + begin, passed.read(begin, end))
+        self._copy_passed()
         self._put(CHECKSUMS, self._digests())
+        if isinstance(self._target, AtomicFolder):
+            for number, name in enumerate(shard_names(len(self._files))):
+                self._target.rename(str(number), name)
+            if self._placed.index:
+                self._target.create(INDEX_NAME).write_at(0, self._placed.index)
+
+    def add_file(self, name: str, source: Path) -> None:
+        """Copy a file into the folder of an artifact that has one.
+
+        Raises:
+            IOFailure: The system refuses.
+        """
+        assert isinstance(self._target, AtomicFolder)
+        self._target.copy(name, source)
 
     def commit(self) -> None:
-        """Let the file take its final name."""
-        self._file.commit()
+        """Let the file or folder take its final name."""
+        self._target.commit()
+
+    def _write(self, tensor: str, at: int, data: memoryview) -> None:
+        number, offset = self._offsets[tensor]
+        self._files[number].write_at(offset + at, data)
 
     def _put(self, name: str, array: Array) -> None:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        at = self._placed.offsets[name]
         for begin in range(0, len(flat), _PIECE):
-            self._file.write_at(at + begin, flat[begin : begin + _PIECE].data)
+            self._write(name, begin, flat[begin : begin + _PIECE].data)
+
+    def _copy_passed(self) -> None:
+        """Copy tensors of the source, and take their checksums on the way.
+
+        A chunk at a time, so that it is still in the processor's cache when it is written.
+        """
+        buffers = threading.local()
+
+        def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
+            passed, begin = piece
+            if not hasattr(buffers, "data"):
+                buffers.data = bytearray(checksums.CHUNK)
+            digests = []
+            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.CHUNK):
+                data = memoryview(buffers.data)[: min(checksums.CHUNK, passed.nbytes - at)]
+                passed.read_into(data, at)
+                digests.append(checksums.digest(data))
+                self._write(passed.name, at, data)
+            return passed.name, b"".join(digests)
+
+        pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
+        for name, digests in ordered(one, pieces, self._threads):
+            self._copied[name] = self._copied.get(name, b"") + digests
 
     def _digests(self) -> NDArray[np.uint8]:
-        fd = self._file.fd
+        """Checksums of all files: of the header of each, then of its tensors in order."""
 
-        def one(span: tuple[int, int]) -> bytes:
-            return checksums.digest(os.pread(fd, span[1], span[0]))
+        def one(span: tuple[int, int, int] | bytes) -> bytes:
+            if isinstance(span, bytes):
+                return span
+            number, offset, size = span
+            return checksums.digest(os.pread(self._files[number].fd, size, offset))
 
-        spans: list[tuple[int, int]] = [(0, len(self._placed.header))]
-        for name, offset in sorted(self._placed.offsets.items(), key=lambda item: item[1]):
-            if name != CHECKSUMS:
-                size = self._placed.sizes[name]
-                spans += [
-                    (offset + b, min(checksums.CHUNK, size - b))
-                    for b in range(0, size, checksums.CHUNK)
-                ]
+        spans: list[tuple[int, int, int] | bytes] = []
+        for number, file in enumerate(self._placed.files):
+            start = len(file.header)
+            spans.append((number, 0, start))
+            for name, info in file.tensors.items():
+                if name in self._copied:
+                    spans.append(self._copied[name])
+                elif name != CHECKSUMS:
+                    spans += [
+                        (number, start + at, min(checksums.CHUNK, info.end - at))
+                        for at in range(info.begin, info.end, checksums.CHUNK)
+                    ]
         joined = b"".join(ordered(one, spans, self._threads))
         return np.frombuffer(joined, np.uint8).reshape(-1, checksums.DIGEST)
 
@@ -323,7 +266,7 @@ class ArtifactWriter:
     ) -> None:
         for spool in self._spools.values():
             spool.close()
-        self._file.discard()
+        self._target.discard()
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,22 @@ def verb(method: type[Method]) -> Callable[..., Any]:
 
     def compress(
         input: Annotated[
-            Path, typer.Argument(metavar="INPUT", help="A .npy or .safetensors file.")
+            Path,
+            typer.Argument(
+                metavar="INPUT",
+                help="A .npy or .safetensors file, a model's folder, or the index of its shards.",
+            ),
         ],
         output: Annotated[
-            Path | None,
-            typer.Option("-o", "--output", help="The artifact, *.safetensors.", show_default=False),
+            str | None,
+            typer.Option(
+                "-o",
+                "--output",
+                metavar="PATH",
+                help="The artifact: a file *.safetensors, or a folder of shards when INPUT is a"
+                " model's folder, or PATH is one or ends with /.",
+                show_default=False,
+            ),
         ] = None,
         tables: Annotated[
             list[str] | None,
@@ -81,6 +92,15 @@ def verb(method: type[Method]) -> Callable[..., Any]:
                 rich_help_panel=OUTPUT,
             ),
         ] = None,
+        max_shard_size: Annotated[
+            str | None,
+            typer.Option(
+                help="Most bytes of tensors in a file of the output folder, 5GB by default; makes"
+                " the output a folder.",
+                rich_help_panel=OUTPUT,
+                show_default=False,
+            ),
+        ] = None,
         no_report: Annotated[
             bool,
             typer.Option(
@@ -120,6 +140,7 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         ] = False,
         **options: Any,
     ) -> int:
+        from embcompress.budget import parse_shard_size
         from embcompress.cli.output import check_report_files, show_choice, show_report
         from embcompress.cli.terminal import progress_for
         from embcompress.pipeline.run import Job, run
@@ -131,7 +152,10 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         shared = {name: options[name] for name in declared(Settings)}
         job = Job(
             input=input,
-            output=None if dry_run else output,
+            output=None if output is None else Path(output),
+            as_folder=(output or "").endswith("/"),
+            max_shard_size=parse_shard_size(max_shard_size),
+            dry_run=dry_run,
             method=method(**own),
             settings=Settings(**shared),
             tables=tuple(tables or ()),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")]
+Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
@@ -105,9 +105,23 @@ def _read_ids(path: Path | None) -> NDArray[np.int64]:
 
 def restore_file(
     artifact: Artifact,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .npy or .safetensors file.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A .npy or .safetensors file, or a folder: the model again, in shards.",
+        ),
+    ],
     table: Annotated[
         str | None, typer.Option(help="Only this table; needed for .npy when there are several.")
+    ] = None,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Most bytes of tensors in a file of the output folder; 5GB by default.",
+            show_default=False,
+        ),
     ] = None,
     force: Force = False,
     threads: Annotated[
@@ -116,6 +130,7 @@ def restore_file(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
 ) -> None:
     """Write the dense tables again, in the source's dtype."""
+    from embcompress.budget import parse_shard_size
     from embcompress.cli.terminal import progress_for
     from embcompress.pipeline.restore import restore
     from embcompress.threads import available
@@ -127,4 +142,5 @@ def restore_file(
         force=force,
         threads=threads or available(),
         progress=progress_for(quiet=quiet),
+        shard_bytes=parse_shard_size(max_shard_size),
     )

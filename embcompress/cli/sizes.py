@@ -19,7 +19,9 @@ Threads = Annotated[
 
 
 def _report(
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")],
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")
+    ],
     against: Annotated[
         Path | None,
         typer.Option(metavar="SOURCE", help="The source; measures errors.", show_default=False),
@@ -42,7 +44,7 @@ def _report(
 ) -> int:
     from embcompress.cli.output import check_report_files, show_report
     from embcompress.cli.terminal import progress_for
-    from embcompress.pipeline.reporting import report_artifact
+    from embcompress.pipeline.reporting import report_artifact, source_size
     from embcompress.pipeline.room import usable_memory
     from embcompress.report.gates import check
     from embcompress.threads import available
@@ -58,7 +60,7 @@ def _report(
         memory=usable_memory(memory),
         progress=progress_for(quiet=quiet),
     )
-    source_bytes = against.stat().st_size if against else None
+    source_bytes = source_size(against) if against else None
     found.gates.extend(check(found, gates, source_bytes))
     return show_report(found, files, as_json=json, shown=not quiet)
 
@@ -73,16 +75,28 @@ report = with_parameters(
 
 
 def inspect_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any .npy or .safetensors file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Any .npy or .safetensors file, or a model's folder."),
+    ],
     tables: Annotated[
         list[str] | None, typer.Option("--tables", metavar="GLOB", help="As on compress verbs.")
     ] = None,
     json: Json = False,
+    recipe: Annotated[
+        bool,
+        typer.Option(
+            "--recipe", help="Print the recipe that an artifact was made by, as TOML to run again."
+        ),
+    ] = False,
 ) -> None:
     """What is inside a file, and which tables would be taken."""
     from embcompress.cli.listing import print_rows
-    from embcompress.pipeline.inspection import inspect
+    from embcompress.pipeline.inspection import inspect, recipe_of
 
+    if recipe:
+        print(recipe_of(file), end="")
+        return
     found = inspect(file, tables or [])
     if json:
         print(jsonlib.dumps(found, indent=2))
@@ -93,7 +107,7 @@ def inspect_file(
 
 
 def verify_file(
-    file: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")],
+    file: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")],
     json: Json = False,
     threads: Threads = None,
     quiet: Quiet = False,

@@ -213,4 +213,13 @@ PRESETS = (
         "Wu et al. 2021, Linear-time self attention with codeword histogram for efficient"
         " recommendation",
     ),
+    Preset(
+        "MLET",
+        "svd --rank-share 0.25",
+        False,
+        "the paper trains a table as a product of two and multiplies it out afterwards: there is"
+        " no stored form of its own, and the nearest is the product of lower rank",
+        "Deng et al. 2023, Enhancing cross-category learning in recommendation systems with"
+        " multi-layer embedding training",
+    ),
 )

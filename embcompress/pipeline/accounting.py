@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from embcompress.artifact.form import Form, Segment
-from embcompress.artifact.writer import Plan, place
+from embcompress.artifact.layout import Plan, place
 from embcompress.codecs.base import Codec
 from embcompress.errors import UsageError
 from embcompress.methods.base import Context, Method
@@ -67,6 +67,8 @@ def form_of(
     source = table.reader.table
     segments = tuple(Segment(s.count, c) for s, c in zip(table.segments, codecs, strict=True))
     described = method_json(asked, resolved, outlier_notes(table, context))
+    if table.twin:
+        described["twin"] = table.twin
     return Form(name, source.shape, source.dtype, table.rowmap, segments, described)
 
 
@@ -85,6 +87,11 @@ class Accounting:
     asked: Mapping[str, Method]
     methods: Mapping[str, list[Method]]
     plan: Callable[[tuple[Form, ...]], Plan]
+
+    def among(self, names: Collection[str]) -> Accounting:
+        """The accounts of some of the tables: those of one rule."""
+        tables = {name: table for name, table in self.tables.items() if name in names}
+        return replace(self, tables=tables)
 
     @property
     def source_bytes(self) -> int:

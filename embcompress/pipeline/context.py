@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from embcompress.methods.base import Accounts, Encoder, Method
+from embcompress.methods.base import Encoder, Method
+from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.segments import Grouped
 from embcompress.progress import Progress
 from embcompress.solvers.statistics import (
@@ -43,7 +44,7 @@ class RunContext:
     memory: int
     spare: int
     progress: Progress
-    accounting: Accounts | None = None
+    accounting: Accounting | None = None
     _known: dict[int, tuple[Rows, frozenset[str], Statistics]] = field(default_factory=dict)
 
     def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:

@@ -95,6 +95,7 @@ def fit_tables(
     asked: Mapping[str, Method],
     methods: Mapping[str, list[Method]],
     context: RunContext,
+    rules: Mapping[str, int] | None = None,
 ) -> dict[str, Fitted]:
     """Survey, plan and fit all tables.
 
@@ -103,23 +104,30 @@ def fit_tables(
         asked: The method of every table.
         methods: The method of every segment: the table's, or that of hot rows.
         context: The run.
+        rules: The rule of every table; those of one rule are planned together. All by default.
 
     Raises:
         BadInput: A table holds NaN or infinity.
         UsageError: A method cannot work on a table.
         IOFailure: Too little memory.
     """
-    groups: dict[Method, dict[str, Any]] = {}
+    rules = rules or dict.fromkeys(tables, 0)
+    groups: dict[tuple[int, Method], dict[str, Any]] = {}
     for name, table in tables.items():
         for segment, method in zip(table.segments, methods[name], strict=True):
             method.preflight(segment, context)
     for name, table in tables.items():
         context.survey(table, [m.needs for m in methods[name]])
         for segment, method in zip(table.segments, methods[name], strict=True):
-            groups.setdefault(method, {})[f"{name}::{segment.segment}"] = segment
+            key = rules[name], method
+            groups.setdefault(key, {})[f"{name}::{segment.segment}"] = segment
     planned: dict[str, Method] = {}
-    for method, rows in groups.items():
+    accounting = context.accounting
+    for (rule, method), rows in groups.items():
+        if accounting is not None:
+            context.accounting = accounting.among({n for n, r in rules.items() if r == rule})
         planned |= method.plan(rows, context)
+    context.accounting = accounting
     fitted = {}
     for name, table in tables.items():
         resolved = [planned[f"{name}::{s.segment}"] for s in table.segments]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from embcompress.artifact.layout import Plan
 from embcompress.artifact.memory import MemoryStore
 from embcompress.artifact.table import CompressedTable
-from embcompress.artifact.writer import Plan
 from embcompress.errors import UsageError
 from embcompress.methods.base import Method
 from embcompress.pipeline.accounting import Accounting

@@ -133,8 +133,8 @@ def report_artifact(
         raise UsageError("--frequencies needs --against: weighted figures are measured")
     with Artifact(path, threads=threads) as artifact:
         forms = [table.form for table in artifact.values()]
-        sizes = {n: t.end - t.begin for n, t in artifact.header.tensors.items()}
-        parts = table_parts(forms, sizes, artifact.header.data_start)
+        sizes = {n: t.nbytes for n, t in artifact.tensors.items()}
+        parts = table_parts(forms, sizes, artifact.overhead)
         passed = sum(sizes[n] for n in artifact.passed)
         errors: dict[str, TableErrors] = {}
         if against is not None:
@@ -160,6 +160,17 @@ def report_artifact(
         ]
         note = "errors are those measured at compression; --against SOURCE measures them again"
         return replace(report, tables=tables, notes=[note])
+
+
+def source_size(path: Path) -> int:
+    """Bytes of a source: of its file, or of its shards and their index.
+
+    Raises:
+        BadInput: It is damaged or of another kind.
+        IOFailure: The system refuses.
+    """
+    with open_source(path) as source:
+        return source.bytes
 
 
 def _original(find: object, name: str, table: CompressedTable, against: Path) -> Table:

@@ -125,6 +125,7 @@ class Grouped:
         hot: The segment of hot rows, if any.
         together: Segments that are fitted together, most frequent first: the tiers of a table or
             of a field; else each alone.
+        twin: Tells the tables of two rules apart that have the same method.
     """
 
     reader: Reader
@@ -132,6 +133,7 @@ class Grouped:
     segments: list[SegmentRows] = field(default_factory=list)
     hot: int | None = None
     together: list[list[int]] = field(default_factory=list)
+    twin: int = 0
 
     def cut(self, index: int) -> Iterator[tuple[SegmentRows, Tile]]:
         """Read one tile of the table once and share it among its segments."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, dataclass, replace
 
 from embcompress.errors import UsageError
 from embcompress.report import figures
@@ -70,6 +70,14 @@ class Gates:
             if value is not None and not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(f"--{name.replace('_', '-')} is {words}, not {value}")
 
+    def asked(self) -> dict[str, float]:
+        """The bounds that are asked for, by name."""
+        return {name: bound for name, bound in asdict(self).items() if bound is not None}
+
+    def sizes(self) -> Gates:
+        """The bounds on sizes alone."""
+        return Gates(max_bytes=self.max_bytes, min_ratio=self.min_ratio, max_bits=self.max_bits)
+
 
 def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list[GateResult]:
     """Hold a report against gates, and against those that are always on.
@@ -98,6 +106,18 @@ def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list
         report, "max-bits", gates.max_bits, lambda t: t.bits_per_weight, total.bits_per_weight
     )
     return [*results, *_always(report, source_bytes)]
+
+
+def check_tables(report: Report, gates: Gates, names: Collection[str]) -> list[GateResult]:
+    """Hold some tables of a report against gates, each by itself.
+
+    Args:
+        report: Sizes and errors.
+        gates: What is asked for; ``max_bytes`` is of a whole file and not among it.
+        names: The tables.
+    """
+    some = replace(report, tables=[table for table in report.tables if table.name in names])
+    return [r for r in check(some, gates) if r.table in names and r.gate not in ALWAYS_ON]
 
 
 def failure_lines(results: list[GateResult]) -> list[str]:
