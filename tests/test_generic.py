@@ -50,7 +50,8 @@ def compressed(folder: Path, method, output: Path, grouping=None, **settings):
         method=method,
         settings=Settings(**grouping, **settings),
         frequencies=folder / "frequencies.npy" if "keep_hot" in grouping or method.tiers else None,
-        fields=folder / "fields.json",
+        # only where they matter: a file keeps where its fields lie, and budgets count that
+        fields=folder / "fields.json" if "per_field" in grouping or method.per_field else None,
         force=True,
         **SQUEEZED,
     )
