@@ -87,13 +87,14 @@ def _sum_codes(
     if len(form.segments) != 1 or form.rowmap.kind != "whole":
         return False
     codec, parts = form.segments[0].codec, table.parts(0, ids)
+    rows = codec.addressed(ids, ids)
     able = []
 
     def part(first: int, last: int) -> None:
         begin, end = offsets[first], offsets[last]
         edges = offsets[first : last + 1] - begin
         some = weights[begin:end] if len(weights) else weights
-        able.append(codec.sum_bags(parts, ids[begin:end], edges, some, out[first:last], mean=mean))
+        able.append(codec.sum_bags(parts, rows[begin:end], edges, some, out[first:last], mean=mean))
 
     _over_bags(part, offsets, table.threads)
     return all(able)
