@@ -144,7 +144,7 @@ def _from_state(state: Mapping[str, Any]) -> _Source:
 
 def _load(module: Any, source: _Source, strict: bool, prefix: str, *, assign: bool) -> Loaded:
     expected = _expected(module)
-    given = {n.removeprefix(prefix): n for n in source.shapes}
+    given = {_name_in(expected, n.removeprefix(prefix)): n for n in source.shapes}
     alike = _alike(expected)
     swapped: dict[str, str] = {}
     restored: dict[str, str] = {}
@@ -201,6 +201,12 @@ def _expected(module: Any) -> dict[str, Any]:
         if isinstance(child, Compressed):
             found[f"{path}.weight".removeprefix(".")] = child
     return found
+
+
+def _name_in(expected: Mapping[str, Any], name: str) -> str:
+    """The name of the module's weight, where a table has the name of the module."""
+    weight = f"{name}.weight"
+    return weight if name not in expected and weight in expected else name
 
 
 def _alike(expected: Mapping[str, Any]) -> dict[int, list[str]]:
