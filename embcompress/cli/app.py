@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import compress, listing, neighbors, recipes, rows, sizes
+from embcompress.cli import compress, exports, listing, neighbors, recipes, rows, sizes
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -45,6 +45,7 @@ def build(only: str | None = None) -> typer.Typer:
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
         (neighbors.neighbors, "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
         (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
+        (exports.export, "export glove.q4.safetensors --to word2vec -o glove.vec"),
         (listing.list_methods, "methods"),
     ):
         name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")
