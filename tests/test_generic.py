@@ -170,7 +170,9 @@ def test_lookup_refuses_damaged_rows(method, artifacts, tmp_path):
     path, _ = artifacts(method)
     with open_artifact(path) as artifact:
         tensors = artifact.header.tensors
-        info = tensors.get("table::rows") or tensors["table::codes.bits"]
+        info = tensors.get("table::rows") or tensors.get("table::codes.bits")
+        if info is None:
+            pytest.skip("its rows store nothing of their own")
         spot = artifact.header.data_start + (info.begin + info.end) // 2
         mine = np.flatnonzero(artifact["table"].form.rowmap.locate(np.arange(N))[0] == 0)
     raw = bytearray(path.read_bytes())

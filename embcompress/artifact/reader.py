@@ -308,7 +308,7 @@ class FileStore:
                 records = data.reshape(stop - start, size)
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+        return Parts(records, 0, ragged, packed, start)
 
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]

@@ -185,7 +185,7 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
                 strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)
                 later.packed.append((span.segment, p.name, span.position, strings[p.name]))
             ids = tile.ids if codec.by_id else np.arange(len(tile.ids), dtype=np.int64)
-            parts = Parts(records, 0, runs, strings)
+            parts = Parts(records, 0, runs, strings, span.position)
             if len(ids) == len(rows):
                 codec.decode(parts, ids, decoded)
             else:
