@@ -16,6 +16,18 @@ _TEXT = {
 }
 
 
+_WITH = {
+    ("hash", "combine"): {"scheme": "qr"},
+    ("hash", "bits"): {"scheme": "lma"},
+    ("hash", "slots"): {"scheme": "lma"},
+    ("hash", "block"): {"scheme": "robe"},
+    ("hash", "sign"): {"scheme": "robe"},
+    ("hash", "hidden"): {"scheme": "dhe"},
+    ("hash", "hashes"): {"scheme": "dhe"},
+}
+"""What an option cannot do without."""
+
+
 def values(option):
     """Values of an option that are worth a test."""
     if option.choices:
@@ -40,7 +52,7 @@ def variants():
                 if value != option.default:
                     yield (
                         f"{name}-{option.name}-{value}".replace(" ", "_"),
-                        cls(**{option.name: value}),
+                        cls(**{option.name: value}, **_WITH.get((name, option.name), {})),
                     )
 
 
