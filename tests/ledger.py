@@ -26,10 +26,6 @@ from embcompress.tables.source import open_source
 
 FILE = Path(__file__).with_name("ledger.json")
 UNTRAINED = (
-    "tt --rank 64",
-    "tt --budget 16x",
-    "tt --budget 16x --order cluster",
-    "tt --rank 16 --columns first",
     "cast",
     "cast --to bf16",
     "cast --to int16",
@@ -62,6 +58,8 @@ UNTRAINED = (
     "svd --target-error 0.3 --coords fp16",
     'svd --budget 6x --then "quantize --bits 3"',
     "tt",
+    "tt --budget 16x",
+    "tt --rank 16 --columns first",
 )
 TRAINED = (
     "aq",

@@ -60,7 +60,9 @@ class TT(Method):
 
     rank: Annotated[
         str | None,
-        Option("Rank of every cut, 64, or of each, 48,64; 16, or the most there is, by default."),
+        Option(
+            "Rank of every cut, 64, or the most that it has; or of each cut, 48,64. 16 by default."
+        ),
     ] = None
     budget: Annotated[
         str | None,
@@ -165,15 +167,24 @@ class TT(Method):
                 f" {cuts} cuts"
             )
         most = shape.within(shape.most) if min(rows.shape) else ranks
-        beyond = [r > m for r, m in zip(ranks, most, strict=False)]
-        if (len(ranks) == 1 and ranks[0] > max(most)) or (len(ranks) > 1 and any(beyond)):
-            nearest = max(most) if len(ranks) == 1 else ",".join(map(str, most))
-            table = rows.name.rpartition("table ")[2]
+        if len(ranks) > 1 and any(r > m for r, m in zip(ranks, most, strict=True)):
             raise UsageError(
-                f"{rows.name}: --rank {self.rank} is beyond {nearest}, the most that its shape"
-                f" {shape} has; use that or less (for this table alone: --set"
-                f" {table[:-1]}:rank={max(most)}')"
+                f"{rows.name}: --rank {self.rank} is beyond what --shape {shape} has; use"
+                f" {','.join(map(str, most))} or less"
             )
+
+    def _check_rank(self, tables: Mapping[str, Rows]) -> None:
+        """Refuse one rank for all cuts that no cut of any table has."""
+        ranks = self._ranks()
+        shapes = {rows.name: self._shape(rows) for rows in tables.values() if min(rows.shape)}
+        most = {name: max(shape.within(shape.most)) for name, shape in shapes.items()}
+        if len(ranks) != 1 or not most or ranks[0] <= max(most.values()):
+            return
+        name = max(most, key=lambda name: most[name])
+        raise UsageError(
+            f"{name}: --rank {self.rank} is beyond {most[name]}, the most that a cut of its shape"
+            f" {shapes[name]} has; use that or less, or another --shape"
+        )
 
     def _shape(self, rows: Rows) -> TrainShape:
         return self._given_shape() or self._usual(rows)
@@ -190,6 +201,7 @@ class TT(Method):
         return shape.within(ranks * cuts if len(ranks) == 1 else ranks)
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
+        self._check_rank(tables)
         settled = {}
         for key, rows in tables.items():
             shape = self._shape(rows)
