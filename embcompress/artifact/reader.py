@@ -34,6 +34,7 @@ from embcompress.errors import BadInput
 from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
 from embcompress.tables.header import Header, TensorInfo
+from embcompress.tables.keys import Keys, read_keys, vocabulary
 
 _SMALL = 2**26
 """Bytes of a file whose records are not copied from the map: all of it may count as memory."""
@@ -158,6 +159,27 @@ class Artifact(Mapping[str, CompressedTable]):
         if info is None or info.dtype != "F64" or info.shape != (len(MEASURED),):
             raise BadInput(f"{self.path}: tensor '{tensor}' is missing or malformed")
         return dict(zip(MEASURED, self.array(tensor).tolist(), strict=True))
+
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they are known: tokens, or integers.
+
+        They are tensors beside the table, or the lines of a ``vocab.txt`` in a model's folder when
+        there are as many as rows.
+
+        Raises:
+            BadInput: They are not keys of the table's rows, or damaged.
+        """
+        n = self._tables[name].shape[0]
+
+        def raw(tensor: str) -> NDArray[np.uint8]:
+            data = self.raw(tensor)
+            self.guard.whole(tensor, len(data))
+            return data if data.ctypes.data % 8 == 0 else data.copy()
+
+        found = read_keys(self.tensors, raw, name, n, str(self.path))
+        if found is None and self.files.files is not None:
+            found = vocabulary(self.files.files.folder, n)
+        return found
 
     def blocks(self) -> list[Block]:
         """All checked chunks in the order of their digests: of each file the header comes first."""
@@ -299,7 +321,7 @@ class FileStore:
                 records = data.reshape(stop - start, size)
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+        return Parts(records, 0, ragged, packed, start)
 
     def tensors(self) -> dict[str, Array]:
         """All encoded rows as arrays, mapped, by tensor name; checked."""
