@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from embcompress.errors import BadInput
+from embcompress.export.base import Job
 from embcompress.tables.file import SourceFile
+
+
+def own_words(job: Job) -> list[bytes]:
+    """The keys that the artifact has for the one table's rows, else their numbers.
+
+    Raises:
+        BadInput: The keys are damaged.
+    """
+    keys = job.artifact.row_keys(job.only.name)
+    rows = range(len(job.only))
+    return [b"%d" % i for i in rows] if keys is None else [k.encode() for k in keys.of(rows)]
 
 
 def read_words(path: Path, rows: int) -> list[bytes]:

@@ -337,9 +337,9 @@ def test_words_that_do_not_fit(compressed, run, tmp_path):
         (
             "x\n" * 4 + "new york\n" + "x\n" * (N - 5),
             2,
-            "line 5, 'new york', is empty or has a space",
+            "the word of row 4, 'new york', is empty or has a space",
         ),
-        ("\n" * N, 2, "line 1, '', is empty"),
+        ("\n" * N, 2, "the word of row 0, '', is empty"),
     ):
         (tmp_path / "w.txt").write_text(text)
         words = ("--to", "word2vec", "-o", tmp_path / "t.txt", "--words", tmp_path / "w.txt")
@@ -347,6 +347,26 @@ def test_words_that_do_not_fit(compressed, run, tmp_path):
         assert done[0] == code
         assert said in done[2]
         assert list(tmp_path.glob("*t.txt*")) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_words_that_travel_with_the_table(run, tmp_path, exported):
+    """From a word2vec file through convert and quantize to a word2vec file."""
+    gensim = pytest.importorskip("gensim")
+    words = [f"wört{i}" for i in range(40)]
+    rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    source = gensim.models.KeyedVectors(8)
+    source.add_vectors(words, rows)
+    source.save_word2vec_format(str(tmp_path / "source.txt"))
+    assert run("convert", tmp_path / "source.txt", "-o", tmp_path / "c.safetensors")[0] == 0
+    path = tmp_path / "q.safetensors"
+    done = run("quantize", tmp_path / "c.safetensors", "-o", path, "-q", "--keep-failed")
+    assert done[0] in (0, 1)
+    read = gensim.models.KeyedVectors.load_word2vec_format
+    found = read(str(exported(path, "word2vec", "back.txt")))
+    assert list(found.key_to_index) == words
+    ours = next(iter(embcompress.open(path).values())).restore()
+    assert np.array_equal(found.vectors, ours)
 
 
 @pytest.fixture

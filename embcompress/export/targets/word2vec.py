@@ -18,7 +18,8 @@ class Word2vec(Target):
     """Words and restored rows, as word2vec, fastText (``.vec``) and gensim read them.
 
     ``.bin`` is the binary form; ``.txt`` and ``.vec`` are text with nine digits, which give every
-    float32 back. Without words the row numbers stand in their place.
+    float32 back. Words are those that travel with the table (``convert`` keeps them, a model's
+    folder has a ``vocab.txt``), else its row numbers.
     """
 
     name = "word2vec"
@@ -29,7 +30,10 @@ class Word2vec(Target):
 
     words: Annotated[
         str | None,
-        Option("A text file with the word of each row, one a line; row numbers without it."),
+        Option(
+            "A text file with the word of each row, one a line; the artifact's keys by default, or"
+            " row numbers."
+        ),
     ] = None
 
     def check(self, job: Job) -> None:
@@ -71,17 +75,18 @@ class Word2vec(Target):
             UsageError: A word that the format has no place for.
             BadInput: Too many or too few words.
         """
-        from embcompress.export.words import read_words
+        from embcompress.export.words import own_words, read_words
 
         rows = job.only.shape[0]
-        if self.words is None:
-            return [b"%d" % i for i in range(rows)]
-        words = read_words(Path(self.words), rows)
+        if self.words is not None:
+            words, where = read_words(Path(self.words), rows), self.words
+        else:
+            words, where = own_words(job), str(job.artifact.path)
         for row, word in enumerate(words):
-            if not word or b" " in word:
+            if not word or b" " in word or b"\n" in word:
                 shown = repr(word.decode(errors="backslashreplace")[:_SHOWN])
                 raise UsageError(
-                    f"{self.words}: line {row + 1}, {shown}, is empty or has a space, which ends a"
-                    " word in word2vec's formats"
+                    f"{where}: the word of row {row}, {shown}, is empty or has a space, which ends"
+                    " a word in word2vec's formats; give others with --words"
                 )
         return words
