@@ -142,7 +142,7 @@ class Artifact(Mapping[str, CompressedTable]):
         if info.dtype not in DTYPES:
             raise BadInput(f"{self.path}: tensor '{name}' has dtype {info.dtype}")
         raw = self.raw(name)
-        if raw.ctypes.data % 8:
+        if raw.ctypes.data % np.dtype(DTYPES[info.dtype]).itemsize:
             raw = raw.copy()
         return raw.view(DTYPES[info.dtype]).reshape(info.shape)
 
@@ -257,23 +257,41 @@ class FileStore:
         return self._form.tensor(segment, f"{part}.bits")
 
     def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
-        names = [
-            self._form.tensor(segment, f"{part}.{p}") for p in ("data", "addresses", "lengths")
-        ]
+        pieces = self._form.segments[segment].codec.layout().pieces(part)
+        names = [self._form.tensor(segment, f"{part}.{piece}") for piece in pieces]
         for name in names:
             if name not in self._artifact.tensors:
                 raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing")
-        data, addresses, lengths = (self._artifact.array(n) for n in names)
+        addresses, data, *stored = (self._artifact.array(n) for n in names)
+        lengths = stored[0] if stored else None
         if (
             data.dtype != np.uint8
             or data.ndim != 1
             or addresses.dtype != np.int64
             or addresses.shape != (-(-rows // RaggedRows.EVERY),)
-            or lengths.dtype not in (np.uint8, np.uint16, np.uint32)
-            or lengths.shape != (rows,)
+            or (
+                lengths is not None
+                and (
+                    lengths.dtype not in (np.uint8, np.uint16, np.uint32)
+                    or lengths.shape != (rows,)
+                )
+            )
         ):
-            raise BadInput(f"{self._artifact.path}: ragged part '{names[0]}' is malformed")
+            raise BadInput(f"{self._artifact.path}: ragged part '{names[1]}' is malformed")
         return RaggedRows(data, addresses, lengths)
+
+    def _check_ragged(self, segment: int, part: str, rows: NDArray[np.int64]) -> None:
+        """Check what rows of a ragged part lie in, by blocks of 64 rows."""
+        guard, held = self._artifact.guard, self._ragged[segment][part]
+        if not len(held.addresses):
+            return
+        for piece, array in (("addresses", held.addresses), ("lengths", held.lengths)):
+            if array is not None:
+                guard.whole(self._form.tensor(segment, f"{part}.{piece}"), array.nbytes)
+        blocks = rows // RaggedRows.EVERY
+        edges = np.append(held.addresses, len(held.data))
+        tensor = self._form.tensor(segment, f"{part}.data")
+        guard.spans(tensor, edges[blocks], edges[blocks + 1], len(held.data))
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment, mapped; what ``rows`` lie in is checked."""
@@ -283,9 +301,10 @@ class FileStore:
         if records is not None:
             guard.records(name, rows, records.shape[1], records.nbytes)
         for part in self._ragged[segment]:
-            for piece in ("data", "addresses", "lengths"):
-                tensor = self._form.tensor(segment, f"{part}.{piece}")
-                guard.whole(tensor, len(self._artifact.raw(tensor)))
+            self._check_ragged(segment, part, rows)
+            if records is not None:  # the rows before tell where a row begins
+                first = rows // RaggedRows.EVERY * RaggedRows.EVERY
+                guard.records(name, first, records.shape[1], records.nbytes)
         for part, codes in self._packed[segment].items():
             guard.packed(self._string(segment, part), rows, codes.bits, len(codes.string))
         if records is None:
@@ -294,21 +313,39 @@ class FileStore:
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``, read from the file."""
+        records = self._some_records(segment, start, stop)
+        ragged = {
+            part: self._some_ragged(segment, part, start, stop) for part in self._ragged[segment]
+        }
+        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
+        return Parts(records, 0, ragged, packed)
+
+    def _some_records(self, segment: int, start: int, stop: int) -> NDArray[np.uint8]:
         name = self._form.tensor(segment, "rows")
         mapped = self._records.get(name)
         if mapped is None:
-            records = np.empty((stop - start, 0), np.uint8)
-        else:
-            size = mapped.shape[1]
-            self._artifact.guard.span(name, start * size, stop * size)
-            if self._artifact.nbytes <= _SMALL:
-                records = mapped[start:stop]
-            else:
-                data = self._read(name, start * size, stop * size)
-                records = data.reshape(stop - start, size)
-        ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
-        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+            return np.empty((stop - start, 0), np.uint8)
+        size = mapped.shape[1]
+        self._artifact.guard.span(name, start * size, stop * size)
+        if self._artifact.nbytes <= _SMALL:
+            return mapped[start:stop]
+        return self._read(name, start * size, stop * size).reshape(stop - start, size)
+
+    def _some_ragged(self, segment: int, part: str, start: int, stop: int) -> RaggedRows:
+        held = self._ragged[segment][part]
+        self._check_ragged(segment, part, np.array([start, max(start, stop - 1)]))
+        lengths = None
+        if held.lengths is None:
+            base = start - start % RaggedRows.EVERY
+            before = Parts(self._some_records(segment, base, stop))
+            lengths = self._form.segments[segment].codec.lengths(part, before)
+        tensor = self._form.tensor(segment, f"{part}.data")
+
+        def read(begin: int, end: int) -> NDArray[np.uint8]:
+            self._artifact.guard.span(tensor, begin, end)
+            return self._read(tensor, begin, end)
+
+        return held.slice(start, stop, lengths, read)
 
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]

@@ -30,8 +30,8 @@ class Encoder(ABC):
 
         Returns:
             The codec's fields by name, arrays [b] or [b, count], its packed parts, integer
-            arrays [b], and its ragged parts, lists of b uint8 arrays. A row's parts depend on
-            that row and its tile only.
+            arrays [b], and its ragged parts, as `RaggedRows` with their lengths. A row's parts
+            depend on that row and its tile only.
         """
 
 
