@@ -16,6 +16,9 @@ from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
 from embcompress.codecs.columns import Columns
 from embcompress.codecs.dense import Dense
+from embcompress.codecs.hashed import Hashed, Sharing
+from embcompress.codecs.hashed_network import HashedNetwork
+from embcompress.codecs.hashed_slots import HashedSlots
 from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
@@ -83,6 +86,27 @@ def _strings():
     )
 
 
+def _hashed(scheme, size, first=0, span=N, combine="sum", scale="none", half=True):
+    sharing = Sharing(scheme, span, size)
+    table = _numbers(sharing.rows, D).astype(np.float16 if half else np.float32)
+    return Hashed(D, sharing, first, combine == "product", scale, table)
+
+
+def _fields_hashed():
+    """Hot rows dense, the rest hashed by original number in two fields, one behind a basis."""
+    labels = (np.arange(N) % 5 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    ids = np.flatnonzero(labels)
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([20, cold]))])
+    memory = _numbers(50).astype(np.float16)
+    own = HashedSlots(7, 0, 3, True, 5, memory)
+    turned = Projected(D, _numbers(D), _basis(), own)
+    span = int(ids[-1] - ids[20] + 1)
+    quotient = _hashed("quotient", 8, int(ids[20]), span)
+    segments = (Segment(N - cold, Dense(D, "fp16")), Segment(20, turned))
+    return rowmap, (*segments, Segment(cold - 20, quotient))
+
+
 def _masks():
     """Three fields: no column kept, some of them before a bit string, all of them."""
     some = Columns(D, np.array([0, 3, 4, 12]), _numbers(D - 4), Centroids(4, True, _halves(9, 4)))
@@ -135,6 +159,18 @@ CASES = {
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "hashed-remainder": lambda: _whole(_hashed("remainder", 9, half=False)),
+    "hashed-quotient": lambda: _whole(_hashed("quotient", 11)),
+    "hashed-product": lambda: _whole(_hashed("quotient", 11, combine="product", half=False)),
+    "hashed-bits": lambda: _whole(_hashed("bits", 3)),
+    "hashed-scale": lambda: _whole(_hashed("remainder", 9, scale="fp16")),
+    "hashed-scale-fp32": lambda: _whole(_hashed("remainder", 9, scale="fp32")),
+    "hashed-slots": lambda: _whole(HashedSlots(D, 0, 4, True, 3, _numbers(29))),
+    "hashed-slots-signature": lambda: _whole(
+        HashedSlots(D, 11, 1, False, 3, _numbers(29).astype(np.float16))
+    ),
+    "hashed-network": lambda: _whole(HashedNetwork(D, 5, 9, _numbers(21, D).astype(np.float16))),
+    "hashed-fields": _fields_hashed,
     "shards": _tiers,
     "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
@@ -176,7 +212,8 @@ def strings(segment: Segment) -> dict[str, np.ndarray]:
         innermost = innermost.inner
     random = np.random.default_rng(segment.rows)
     packed = segment.codec.layout().packed
-    return {p.name: random.integers(0, len(innermost.book), segment.rows) for p in packed}
+    book = getattr(innermost, "book", ())
+    return {p.name: random.integers(0, len(book) or 2**p.bits, segment.rows) for p in packed}
 
 
 SHARD_BYTES = {"shards": 500}

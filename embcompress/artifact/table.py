@@ -132,7 +132,7 @@ class CompressedTable:
         out: NDArray[np.float32],
     ) -> None:
         codec = self.form.segments[segment].codec
-        rows = ids if codec.by_id else positions
+        rows = codec.addressed(ids, positions)
         parts = self._store.parts(segment, positions)
 
         def decode(start: int, stop: int) -> None:
@@ -161,12 +161,12 @@ class CompressedTable:
                 continue
             size = len(span.rows)
             parts = self._store.some(span.segment, span.position, span.position + size)
-            ids = span.rows if codec.by_id else np.arange(size, dtype=np.int64)
+            told = codec.addressed(span.rows, np.arange(size, dtype=np.int64))
             if size == count:
-                codec.decode(parts, ids, rows)
+                codec.decode(parts, told, rows)
             else:
                 decoded = np.empty((size, self.shape[1]), np.float32)
-                codec.decode(parts, ids, decoded)
+                codec.decode(parts, told, decoded)
                 rows[span.rows - start] = decoded
         return rows
 

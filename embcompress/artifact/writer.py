@@ -220,20 +220,23 @@ class ArtifactWriter:
             self._write(name, begin, flat[begin : begin + _PIECE].data)
 
     def _copy_passed(self) -> None:
-        """Copy tensors of the source, and take their checksums on the way."""
+        """Copy tensors of the source, and take their checksums on the way.
+
+        A chunk at a time, so that it is still in the processor's cache when it is written.
+        """
         buffers = threading.local()
 
         def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
             passed, begin = piece
             if not hasattr(buffers, "data"):
-                buffers.data = bytearray(_PIECE)
-            data = memoryview(buffers.data)[: min(_PIECE, passed.nbytes - begin)]
-            passed.read_into(data, begin)
-            self._write(passed.name, begin, data)
-            chunks = range(0, len(data), checksums.CHUNK)
-            return passed.name, b"".join(
-                checksums.digest(data[at : at + checksums.CHUNK]) for at in chunks
-            )
+                buffers.data = bytearray(checksums.CHUNK)
+            digests = []
+            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.CHUNK):
+                data = memoryview(buffers.data)[: min(checksums.CHUNK, passed.nbytes - at)]
+                passed.read_into(data, at)
+                digests.append(checksums.digest(data))
+                self._write(passed.name, at, data)
+            return passed.name, b"".join(digests)
 
         pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
         for name, digests in ordered(one, pieces, self._threads):

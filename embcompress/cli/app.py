@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import compress, listing, neighbors, rows, sizes
+from embcompress.cli import compress, listing, neighbors, recipes, rows, sizes
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -37,6 +37,8 @@ def build(only: str | None = None) -> typer.Typer:
             epilog=f"Example: embcompress {method.example}",
         )(compress.verb(method) if only in (None, method.name) else _outline(method.__doc__))
     for verb, example in (
+        (recipes.plan_recipe, "plan embcompress.toml"),
+        (recipes.run_recipe, "run embcompress.toml"),
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
         (sizes.inspect_file, "inspect model.safetensors"),
         (sizes.verify_file, "verify glove.q4.safetensors"),
@@ -45,7 +47,7 @@ def build(only: str | None = None) -> typer.Typer:
         (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
         (listing.list_methods, "methods"),
     ):
-        name = verb.__name__.removesuffix("_file").removeprefix("list_")
+        name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")
         shown = verb if only in (None, name) else _outline(verb.__doc__)
         app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(shown)
     return app

@@ -83,11 +83,20 @@ def inspect_file(
         list[str] | None, typer.Option("--tables", metavar="GLOB", help="As on compress verbs.")
     ] = None,
     json: Json = False,
+    recipe: Annotated[
+        bool,
+        typer.Option(
+            "--recipe", help="Print the recipe that an artifact was made by, as TOML to run again."
+        ),
+    ] = False,
 ) -> None:
     """What is inside a file, and which tables would be taken."""
     from embcompress.cli.listing import print_rows
-    from embcompress.pipeline.inspection import inspect
+    from embcompress.pipeline.inspection import inspect, recipe_of
 
+    if recipe:
+        print(recipe_of(file), end="")
+        return
     found = inspect(file, tables or [])
     if json:
         print(jsonlib.dumps(found, indent=2))

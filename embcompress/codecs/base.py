@@ -306,14 +306,13 @@ class Parts:
 class Codec(ABC):
     """A storage form. Immutable; decodes rows, never encodes.
 
-    A codec addresses rows by their position in its segment, or by original row id when
-    ``by_id`` is set (hashing); such a codec may have no parts.
+    A codec addresses rows by their position in its segment. One that hashes is ``by_id``: it is
+    told original row numbers beside the positions, and may have no parts.
     """
 
     registered: ClassVar[list[type[Codec]]] = []
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    by_id: ClassVar[bool] = False
     dim: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -322,6 +321,23 @@ class Codec(ABC):
             if any(c.name == cls.name and c.__module__ != cls.__module__ for c in cls.registered):
                 raise TypeError(f"two codecs are called {cls.name}")
             Codec.registered.append(cls)
+
+    @property
+    def by_id(self) -> bool:
+        """Whether rows are told as pairs of original row number and position."""
+        return False
+
+    def addressed(self, ids: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows as ``decode``, ``dots`` and their like are told of them.
+
+        Args:
+            ids: int64 [b], original row numbers.
+            positions: int64 [b], in the segment or the parts that are read.
+
+        Returns:
+            int64 [b], the positions; int64 [b, 2], number and position, when ``by_id``.
+        """
+        return np.stack([ids, positions], axis=1) if self.by_id else positions
 
     @abstractmethod
     def layout(self) -> Layout:
@@ -356,7 +372,7 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            rows: int64 [b], positions in the segment (original ids when ``by_id``), in range.
+            rows: As `addressed` gives them, in range.
             out: float32 [b, D], C-contiguous, written whole.
         """
 
@@ -380,7 +396,7 @@ class Codec(ABC):
         Args:
             parts: The segment's encoded rows.
             queries: float32 [q, D], C-contiguous.
-            rows: int64 [b], positions in the segment, in range.
+            rows: As `addressed` gives them, in range.
 
         Returns:
             float32 [q, b], or None where decoding the rows is the best way.
@@ -392,7 +408,7 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            rows: int64 [b], positions in the segment, in range.
+            rows: As `addressed` gives them, in range.
 
         Returns:
             float32 [b], or None where decoding the rows is the best way.
@@ -406,8 +422,8 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            first: int64 [b], positions in the segment, in range.
-            second: int64 [b], likewise.
+            first: Rows as `addressed` gives them, in range.
+            second: As many, likewise.
 
         Returns:
             float32 [b], or None where decoding the rows is the best way.

@@ -68,6 +68,8 @@ def form_of(
     source = table.reader.table
     segments = tuple(Segment(s.count, c) for s, c in zip(table.segments, codecs, strict=True))
     described = method_json(asked, resolved, outlier_notes(table, context))
+    if table.twin:
+        described["twin"] = table.twin
     return Form(name, source.shape, source.dtype, table.rowmap, segments, described)
 
 

@@ -44,6 +44,20 @@ class Assigned:
     methods: dict[str, Method]
     rules: dict[str, int]
 
+    def twins(self) -> dict[str, int]:
+        """Numbers that tell the tables of two rules apart that have the same method.
+
+        They count by the first table, in the order of names, from 0, whatever the rules' order.
+        """
+        known: dict[Method, list[int]] = {}
+        twins = {}
+        for name in sorted(self.methods):
+            mine = known.setdefault(self.methods[name], [])
+            if self.rules[name] not in mine:
+                mine.append(self.rules[name])
+            twins[name] = mine.index(self.rules[name])
+        return twins
+
 
 def assign(source: Source, rules: Sequence[Rule]) -> Assigned:
     """Give every table to the first rule that matches it.

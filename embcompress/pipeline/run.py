@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,12 +205,14 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
         context = RunContext(settings.seed, threads, memory, spare, progress)
         grouped: dict[str, Grouped] = {}
         methods: dict[str, list[Method]] = {}
+        twins = assigned.twins()
         for name, table in tables.items():
-            grouped[name] = group_table(
+            whole_table = group_table(
                 table, asked[name], frequencies.get(name), fields.get(name), settings
             )
+            grouped[name] = replace(whole_table, twin=twins[name])
             methods[name] = segment_methods(grouped[name], asked[name], settings)
-        whole = partial(_plan, job, source)
+        whole = partial(_plan, job, source, kept_recipe(job, assigned))
         context.accounting = Accounting(grouped, asked, methods, whole)
         notes = tied_notes(source, asked.keys())
         for note in notes:
@@ -261,10 +263,10 @@ def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[
     return [hot if s.segment == table.hot else method for s in table.segments]
 
 
-def _plan(job: Job, source: Source, forms: tuple[Form, ...]) -> Plan:
+def _plan(job: Job, source: Source, recipe: Mapping[str, Any], forms: tuple[Form, ...]) -> Plan:
     """The whole artifact: the forms, and what is copied from the source."""
     passed = tuple(_passed(source, {form.name for form in forms}))
-    return Plan(forms, passed, source.metadata, __version__, job.shard_bytes, kept_recipe(job))
+    return Plan(forms, passed, source.metadata, __version__, job.shard_bytes, recipe)
 
 
 def _passed(source: Source, taken: set[str]) -> Iterator[Passed]:
@@ -274,8 +276,9 @@ def _passed(source: Source, taken: set[str]) -> Iterator[Passed]:
             yield Passed(name, info.dtype, info.shape, info.nbytes, read_into)
 
 
-def kept_recipe(job: Job) -> dict[str, Any]:
+def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
     """What an artifact keeps of a job beside the methods, to make it again; {} when nothing."""
+    gates = {n: asked for n, r in assigned.rules.items() if (asked := _rule_gates(job, r))}
     settings = {k: v for k, v in changed(job.settings).items() if k not in ("threads", "memory")}
     kept: dict[str, Any] = {**job.recipe}
     for key, file in (("frequencies", job.frequencies), ("fields", job.fields)):
@@ -285,7 +288,13 @@ def kept_recipe(job: Job) -> dict[str, Any]:
         kept["max_shard_size"] = job.max_shard_size
     if settings:
         kept["settings"] = settings
+    if gates:
+        kept["table_gates"] = gates
     return kept
+
+
+def _rule_gates(job: Job, rule: int) -> dict[str, float]:
+    return job.rules[rule].gates.asked() if job.rules else {}
 
 
 def _comparison(fitted: Fitted, job: Job, context: RunContext) -> Comparison:

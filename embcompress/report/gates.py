@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from embcompress.errors import UsageError
 from embcompress.report import figures
@@ -69,6 +69,14 @@ class Gates:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(f"--{name.replace('_', '-')} is {words}, not {value}")
+
+    def asked(self) -> dict[str, float]:
+        """The bounds that are asked for, by name."""
+        return {name: bound for name, bound in asdict(self).items() if bound is not None}
+
+    def sizes(self) -> Gates:
+        """The bounds on sizes alone."""
+        return Gates(max_bytes=self.max_bytes, min_ratio=self.min_ratio, max_bits=self.max_bits)
 
 
 def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list[GateResult]:

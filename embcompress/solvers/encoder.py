@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embcompress.codecs.base import Codec
-    from embcompress.codecs.columns import Columns
     from embcompress.codecs.projected import Projected
 
 
@@ -60,16 +59,48 @@ class ColumnsEncoder(Encoder):
     """Hands some columns of rows to an inner encoder.
 
     Args:
-        codec: Knows the columns.
-        inner: Fitted on those columns.
+        codec: Puts the columns back, by `Columns` or by a basis.
+        kept: int64 [K], the columns.
+        inner: Fitted on them.
     """
 
-    codec: Columns
+    codec: Codec
+    kept: NDArray[np.int64]
     inner: Encoder
 
     def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
         from embcompress.codecs.hostile import INNER
         from embcompress.solvers.kept_columns import columns_of
 
-        kept = columns_of(rows, self.codec.kept)
+        kept = columns_of(rows, self.kept)
         return {INNER + k: v for k, v in self.inner.encode(ids, kept).items()}
+
+
+def decoded(
+    encoder: Encoder, ids: NDArray[np.int64], rows: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What rows decode to once an encoder has encoded them, float32 [b, D].
+
+    Args:
+        encoder: Fitted.
+        ids: int64 [b], original row numbers.
+        rows: float32 [b, D], finite, C-contiguous.
+    """
+    import numpy as np
+
+    from embcompress.artifact.memory import RaggedRun
+    from embcompress.codecs.base import PackedRows, Parts
+
+    encoded = encoder.encode(ids, rows)
+    layout = encoder.codec.layout()
+    runs = {}
+    for part in layout.ragged:
+        run = RaggedRun()
+        run.extend(encoded[part])
+        runs[part] = run.build()
+    strings = {p.name: PackedRows.build(encoded[p.name], p.bits) for p in layout.packed}
+    parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings)
+    out = np.empty(rows.shape, np.float32)
+    positions = np.arange(len(ids), dtype=np.int64)
+    encoder.codec.decode(parts, encoder.codec.addressed(ids, positions), out)
+    return out
