@@ -57,6 +57,10 @@ UNTRAINED = (
     "svd --rank-share 0.5 --coords int8",
     "svd --target-error 0.3 --coords fp16",
     'svd --budget 6x --then "quantize --bits 3"',
+    "prune",
+    "prune --keep 0.1 --values fp16",
+    "prune --scope row --keep 0.25 --values int8",
+    "prune --scope column --keep 0.25 --values fp16",
 )
 TRAINED = (
     "aq",

@@ -83,6 +83,10 @@ class Guard:
         """The names under which the files' headers are checked."""
         return [name for name in self._first if name.startswith(HEADER)]
 
+    def checked(self, tensor: str) -> bool:
+        """Whether nothing of a tensor is left to check."""
+        return not self._on or tensor in self._all_good
+
     def whole(self, tensor: str, nbytes: int) -> None:
         """Check every chunk of a tensor.
 

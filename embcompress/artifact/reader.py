@@ -288,9 +288,11 @@ class FileStore:
         for piece, array in (("addresses", held.addresses), ("lengths", held.lengths)):
             if array is not None:
                 guard.whole(self._form.tensor(segment, f"{part}.{piece}"), array.nbytes)
+        tensor = self._form.tensor(segment, f"{part}.data")
+        if guard.checked(tensor):
+            return
         blocks = rows // RaggedRows.EVERY
         edges = np.append(held.addresses, len(held.data))
-        tensor = self._form.tensor(segment, f"{part}.data")
         guard.spans(tensor, edges[blocks], edges[blocks + 1], len(held.data))
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
@@ -302,7 +304,8 @@ class FileStore:
             guard.records(name, rows, records.shape[1], records.nbytes)
         for part in self._ragged[segment]:
             self._check_ragged(segment, part, rows)
-            if records is not None:  # the rows before tell where a row begins
+            if records is not None and not guard.checked(name):
+                # the rows before tell where a row begins
                 first = rows // RaggedRows.EVERY * RaggedRows.EVERY
                 guard.records(name, first, records.shape[1], records.nbytes)
         for part, codes in self._packed[segment].items():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from embcompress.solvers.sparsity import Keeping
 
 _SHARE = 0.5
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Prune(Method):
     ] = "global"
     keep: Annotated[
         float | None,
-        Option("Share of the values to keep; 0.5 where nothing says it.", min=0, max=1),
+        Option("Share of the values to keep; 0.5 where nothing says it.", min=_LEAST, max=1),
     ] = None
     budget: Annotated[
         str | None,
@@ -79,8 +80,9 @@ class Prune(Method):
             parse_budget(self.budget)
             if self.keep is not None:
                 raise UsageError("prune: --keep and --budget both say the size; give one of them")
-        if self.keep == 0:
-            raise UsageError("prune: --keep 0 keeps nothing")
+
+        if self.scale == "table" and self.values != "int8":
+            raise UsageError("prune: --scale table is of --values int8")
 
     @property
     def _share(self) -> float:
@@ -91,20 +93,12 @@ class Prune(Method):
         return self.scope != "row" and self.budget is None
 
     def preflight(self, rows: Rows, context: Context) -> None:
-        n, d = rows.shape
-        along = {"row": ("columns", d), "column": ("rows", n)}.get(self.scope)
-        if along is not None and self.budget is None and along[1] and n * d:
-            self._of(*along, rows.name)
-
-    def _of(self, what: str, count: int, name: str) -> int:
-        """How many of some columns or rows a share keeps."""
-        kept = _part(self._share, count)
-        if not kept:
+        d = rows.shape[1]
+        if self.scope == "row" and self.budget is None and d and not _part(self._share, d):
             raise UsageError(
-                f"{name}: --keep {self._share:g} keeps none of {count:,} {what}; the least is"
-                f" {1 / count:.3g}"
+                f"{rows.name}: --keep {self._share:g} keeps none of {d:,} columns; the least is"
+                f" {1 / d:.3g}"
             )
-        return kept
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
         if self.scope == "global":
@@ -196,7 +190,10 @@ class Prune(Method):
         along = 1 if self.scope == "row" else 0
         lengths = {key: rows.shape[along] for key, rows in tables.items()}
         if self.budget is None:
-            return {key: _part(self._share, length) for key, length in lengths.items()}
+            return {
+                key: min(length, max(1, _part(self._share, length)))
+                for key, length in lengths.items()
+            }
         return self._counts_within(self.budget, tables, lengths, context)
 
     def _counts_within(

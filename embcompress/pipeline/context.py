@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from embcompress.methods.base import Encoder, Method
@@ -116,9 +116,10 @@ class RunContext:
 
     def fit(self, method: Method, rows: Rows) -> Encoder:
         """Settle and fit another method on rows, such as coordinates."""
-        method.preflight(rows, self)
-        settled = method.plan({"rows": rows}, self)["rows"]
-        return settled.fit(rows, self)
+        inner = replace(self, accounting=None)  # a budget is of whole tables
+        method.preflight(rows, inner)
+        settled = method.plan({"rows": rows}, inner)["rows"]
+        return settled.fit(rows, inner)
 
     def _draw(self, rows: Rows, needs: frozenset[str]) -> Drawn | None:
         most = most_sampled(needs)

@@ -88,16 +88,11 @@ def decoded(
     """
     import numpy as np
 
-    from embcompress.artifact.memory import RaggedRun
     from embcompress.codecs.base import PackedRows, Parts
 
     encoded = encoder.encode(ids, rows)
     layout = encoder.codec.layout()
-    runs = {}
-    for part in layout.ragged:
-        run = RaggedRun()
-        run.extend(encoded[part])
-        runs[part] = run.build()
+    runs = {part: encoded[part] for part in layout.ragged}
     strings = {p.name: PackedRows.build(encoded[p.name], p.bits) for p in layout.packed}
     parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings)
     out = np.empty(rows.shape, np.float32)

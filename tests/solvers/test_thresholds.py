@@ -66,7 +66,7 @@ def tables_of(kind):
     if kind == "sorted":
         tables = [t * np.geomspace(1e-6, 1e6, len(t), dtype=np.float32)[:, None] for t in tables]
     if kind == "extreme":
-        tables = [np.where(t > 0, t * np.float32(1e38), t * np.float32(1e-44)) for t in tables]
+        tables = [np.where(t > 0, t * np.float32(1e37), t * np.float32(1e-44)) for t in tables]
     if kind == "zeros":
         tables = [np.zeros_like(t) for t in tables]
     return tables
