@@ -61,6 +61,9 @@ UNTRAINED = (
     "prune --keep 0.1 --values fp16",
     "prune --scope row --keep 0.25 --values int8",
     "prune --scope column --keep 0.25 --values fp16",
+    "tt",
+    "tt --budget 16x",
+    "tt --rank 16 --columns first",
 )
 TRAINED = (
     "aq",

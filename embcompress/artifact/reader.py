@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact import checksums
+from embcompress.artifact.arrays import ragged_rows
 from embcompress.artifact.checksums import HEADER, Block, Guard
 from embcompress.artifact.form import (
     CHECKSUMS,
@@ -33,6 +34,7 @@ from embcompress.errors import BadInput
 from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
 from embcompress.tables.header import Header, TensorInfo
+from embcompress.tables.keys import Keys, read_keys, vocabulary
 
 _SMALL = 2**26
 """Bytes of a file whose records are not copied from the map: all of it may count as memory."""
@@ -158,6 +160,27 @@ class Artifact(Mapping[str, CompressedTable]):
             raise BadInput(f"{self.path}: tensor '{tensor}' is missing or malformed")
         return dict(zip(MEASURED, self.array(tensor).tolist(), strict=True))
 
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they are known: tokens, or integers.
+
+        They are tensors beside the table, or the lines of a ``vocab.txt`` in a model's folder when
+        there are as many as rows.
+
+        Raises:
+            BadInput: They are not keys of the table's rows, or damaged.
+        """
+        n = self._tables[name].shape[0]
+
+        def raw(tensor: str) -> NDArray[np.uint8]:
+            data = self.raw(tensor)
+            self.guard.whole(tensor, len(data))
+            return data if data.ctypes.data % 8 == 0 else data.copy()
+
+        found = read_keys(self.tensors, raw, name, n, str(self.path))
+        if found is None and self.files.files is not None:
+            found = vocabulary(self.files.files.folder, n)
+        return found
+
     def blocks(self) -> list[Block]:
         """All checked chunks in the order of their digests: of each file the header comes first."""
         blocks: list[Block] = []
@@ -257,28 +280,14 @@ class FileStore:
         return self._form.tensor(segment, f"{part}.bits")
 
     def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
-        pieces = self._form.segments[segment].codec.layout().pieces(part)
-        names = [self._form.tensor(segment, f"{part}.{piece}") for piece in pieces]
-        for name in names:
-            if name not in self._artifact.tensors:
-                raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing")
-        addresses, data, *stored = (self._artifact.array(n) for n in names)
-        lengths = stored[0] if stored else None
-        if (
-            data.dtype != np.uint8
-            or data.ndim != 1
-            or addresses.dtype != np.int64
-            or addresses.shape != (-(-rows // RaggedRows.EVERY),)
-            or (
-                lengths is not None
-                and (
-                    lengths.dtype not in (np.uint8, np.uint16, np.uint32)
-                    or lengths.shape != (rows,)
-                )
-            )
-        ):
-            raise BadInput(f"{self._artifact.path}: ragged part '{names[1]}' is malformed")
-        return RaggedRows(data, addresses, lengths)
+        pieces = {
+            p: self._artifact.array(tensor)
+            for p in self._form.segments[segment].codec.layout().pieces(part)
+            if (tensor := self._form.tensor(segment, f"{part}.{p}")) in self._artifact.tensors
+        }
+        where = f"{self._artifact.path}: '{self._form.tensor(segment, part)}'"
+        layout = self._form.segments[segment].codec.layout()
+        return ragged_rows(pieces, rows, where, implied=part in layout.implied)
 
     def _check_ragged(self, segment: int, part: str, rows: NDArray[np.int64]) -> None:
         """Check what rows of a ragged part lie in, by blocks of 64 rows."""
@@ -321,7 +330,7 @@ class FileStore:
             part: self._some_ragged(segment, part, start, stop) for part in self._ragged[segment]
         }
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+        return Parts(records, 0, ragged, packed, start)
 
     def _some_records(self, segment: int, start: int, stop: int) -> NDArray[np.uint8]:
         name = self._form.tensor(segment, "rows")
@@ -349,6 +358,18 @@ class FileStore:
             return self._read(tensor, begin, end)
 
         return held.slice(start, stop, lengths, read)
+
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, mapped, by tensor name; checked."""
+        names = [*self._records]
+        for i, segment in enumerate(self._form.segments):
+            names += [self._string(i, part) for part in self._packed[i]]
+            layout = segment.codec.layout()
+            for part in layout.ragged:
+                names += [self._form.tensor(i, f"{part}.{p}") for p in layout.pieces(part)]
+        for name in names:
+            self._artifact.guard.whole(name, len(self._artifact.raw(name)))
+        return {name: self._artifact.array(name) for name in names}
 
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]
