@@ -290,6 +290,21 @@ def test_model2vec_scales_to_length_one(tokenizer, compressed, exported):
     assert np.linalg.norm(model.encode("w5 w9")) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("words", [("saec", "--clusters", "20"), ("quantize",)], ids=str)
+def test_sentence_transformers_loads_it(words, normalize, tokenizer, compressed, exported):
+    peer = pytest.importorskip("sentence_transformers", exc_type=ImportError)
+    path, rows = compressed(*words)
+    options = ("--tokenizer", tokenizer, *(["--normalize"] if normalize else []))
+    output = exported(path, "model2vec", "static", *options)
+    found = peer.SentenceTransformer(str(output), device="cpu").encode(["w5 w7 added2"])[0]
+    mean = rows[[5, 7, N - 1]].mean(axis=0)
+    expected = mean / np.linalg.norm(mean) if normalize else mean
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
