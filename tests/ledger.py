@@ -70,6 +70,9 @@ TRAINED = (
     "saec",
     "saec --clusters 3",
     "hash --scheme dhe",
+    "ant",
+    "ant --anchors 1024 --nonzeros 8 --values uint8",
+    "ant --budget 10x",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

@@ -15,6 +15,7 @@ _TEXT = {
 
 
 _WITH = {
+    ("ant", "budget"): {"anchors": 16},
     ("hash", "combine"): {"scheme": "qr"},
     ("hash", "bits"): {"scheme": "lma"},
     ("hash", "slots"): {"scheme": "lma"},

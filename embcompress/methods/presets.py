@@ -188,6 +188,14 @@ PRESETS = (
         " efficient recommendation systems",
     ),
     Preset(
+        "ANT",
+        "ant --anchors 1024 --nonzeros 4",
+        False,
+        "the paper learns anchors and sparse transformations together in training; here they are"
+        " fitted in turn to the trained table",
+        "Liang et al. 2021, Anchor & Transform: learning sparse embeddings for large vocabularies",
+    ),
+    Preset(
         "DHE",
         "hash --scheme dhe --hidden 1024",
         False,
