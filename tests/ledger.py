@@ -71,7 +71,7 @@ TRAINED = (
     "saec --clusters 3",
     "hash --scheme dhe",
     "ant",
-    "ant --anchors 1024 --nonzeros 8 --values uint8",
+    "ant --nonzeros 8 --values uint8",
     "ant --budget 10x",
 )
 METHODS = (*UNTRAINED, *TRAINED)
