@@ -53,12 +53,20 @@ def test_readme_commands(tmp_path, run, monkeypatch):
         assert code == 0, (command, err)
 
 
-@pytest.mark.parametrize("code", blocks(ROOT / "README.md", "python"))
-def test_readme_python(code, tmp_path, monkeypatch, run):
+@pytest.mark.parametrize(
+    "code",
+    [
+        *blocks(ROOT / "README.md", "python"),
+        "\n".join(blocks(ROOT / "docs" / "pytorch.md", "python")),
+    ],
+)
+def test_python_blocks(code, tmp_path, monkeypatch, run):
+    if "import torch" in code:
+        pytest.importorskip("torch")
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
     monkeypatch.chdir(tmp_path)
     assert run("quantize", "fixtures/glove.npy", "-o", "glove.q4.safetensors", "-q")[0] == 0
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "a page", "exec"), {})
 
 
 def test_no_page_names_a_missing_file():

@@ -212,18 +212,20 @@ class Parts:
         at: Byte offset in a record where this codec's fields begin.
         ragged: Ragged parts by name.
         packed: Bit strings by name.
+        first: Position in the segment of row 0, for codecs whose rows follow from where they are.
     """
 
     records: NDArray[np.uint8]
     at: int = 0
     ragged: Mapping[str, RaggedRows] = field(default_factory=dict)
     packed: Mapping[str, PackedRows] = field(default_factory=dict)
+    first: int = 0
 
     def inner(self, own_bytes: int) -> Parts:
         """The view of the codec inside one whose own fields take ``own_bytes``."""
         ragged = {k[len(INNER) :]: v for k, v in self.ragged.items() if k.startswith(INNER)}
         packed = {k[len(INNER) :]: v for k, v in self.packed.items() if k.startswith(INNER)}
-        return Parts(self.records, self.at + own_bytes, ragged, packed)
+        return Parts(self.records, self.at + own_bytes, ragged, packed, self.first)
 
     def values(self, layout: Layout, name: str, start: int, stop: int) -> Array:
         """One field of a range of records, copied out, [stop - start, count]."""
@@ -350,6 +352,33 @@ class Codec(ABC):
             float32 [b], or None where decoding the rows is the best way.
         """
         return None
+
+    def sum_bags(
+        self,
+        parts: Parts,
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        out: NDArray[np.float32],
+        *,
+        mean: bool,
+    ) -> bool:
+        """Sums of rows over bags, computed on codes.
+
+        A bag of one row without a weight has that row's bits.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment, in range.
+            offsets: int64 [bags + 1], ascending, from 0 to b: where bags begin, and the end.
+            weights: float32 [b], or empty for none.
+            out: float32 [bags, D], C-contiguous, written whole.
+            mean: Whether sums are divided by the bags' lengths.
+
+        Returns:
+            False where adding up decoded rows is the best way; then nothing was written.
+        """
+        return False
 
     @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:
