@@ -123,8 +123,8 @@ class Hash(Method):
     dtype: Annotated[
         Literal["fp16", "fp32"] | None,
         Option(
-            "Of shared numbers; by default fp16, fp32 for dhe; fp32 is taken where fp16 cannot hold a"
-            " table's values.",
+            "Of shared numbers; by default fp16, fp32 for dhe; fp32 is taken where fp16 cannot"
+            " hold a table's values.",
         ),
     ] = None
 
