@@ -97,6 +97,7 @@ def pursue(
     factor = np.empty((s, s), np.float64)
     for i in range(count):
         used = 0
+        factored = 0
         no = 0
         least = np.float32(-1)
         for _ in range(4 * s):
@@ -134,7 +135,7 @@ def pursue(
             used += 1
             joined = True
             while used:
-                for p in range(used):
+                for p in range(factored, used):
                     for q in range(p + 1):
                         total = np.float64(gram[support[p], support[q]])
                         for r in range(q):
@@ -151,6 +152,7 @@ def pursue(
                 if not joined:
                     used -= 1
                     break
+                factored = used
                 for p in range(used):
                     total = np.float64(products[i, support[p]])
                     for r in range(p):
@@ -176,6 +178,7 @@ def pursue(
                     break
                 joined = kept > 0 and support[kept - 1] == best
                 used = kept
+                factored = 0
                 if not joined:
                     break
             if not joined:
