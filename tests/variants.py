@@ -17,6 +17,7 @@ _TEXT = {
 
 
 _WITH = {
+    ("prune", "scale"): {"values": "int8"},
     ("hash", "combine"): {"scheme": "qr"},
     ("hash", "bits"): {"scheme": "lma"},
     ("hash", "slots"): {"scheme": "lma"},

@@ -83,6 +83,10 @@ class Guard:
         """The names under which the files' headers are checked."""
         return [name for name in self._first if name.startswith(HEADER)]
 
+    def checked(self, tensor: str) -> bool:
+        """Whether nothing of a tensor is left to check."""
+        return not self._on or tensor in self._all_good
+
     def whole(self, tensor: str, nbytes: int) -> None:
         """Check every chunk of a tensor.
 
@@ -140,6 +144,28 @@ class Guard:
             return
         self._touch(tensor, rows * bits // 8)
         self._touch(tensor, (rows * bits + bits - 1) // 8)
+        self._note_all(tensor, nbytes)
+
+    def spans(
+        self, tensor: str, begins: NDArray[np.int64], ends: NDArray[np.int64], nbytes: int
+    ) -> None:
+        """Check the chunks that hold some spans, as far as they lie in the tensor.
+
+        Args:
+            tensor: The tensor.
+            begins: int64 [b], first bytes.
+            ends: int64 [b], the bytes after the last.
+            nbytes: Bytes of the tensor.
+
+        Raises:
+            BadInput: A chunk does not match its checksum.
+        """
+        if not self._on or tensor in self._all_good or not nbytes:
+            return
+        longest = int((ends - begins).max(initial=0))
+        for step in range(min(longest, nbytes) // CHUNK + 2):
+            at = np.minimum(begins + step * CHUNK, ends - 1)
+            self._touch(tensor, np.clip(at, 0, nbytes - 1))
         self._note_all(tensor, nbytes)
 
     def _touch(self, tensor: str, at: NDArray[np.int64]) -> None:

@@ -197,6 +197,23 @@ PRESETS = (
         " recommendation",
     ),
     Preset(
+        "DeepLight",
+        "prune --scope global --keep 0.1",
+        False,
+        "one threshold over the magnitudes of all tables; the paper prunes step by step while it"
+        " trains, so that what is left makes up for the loss",
+        "Deng et al. 2021, DeepLight: deep lightweight feature interactions for accelerating CTR"
+        " predictions in ad serving",
+    ),
+    Preset(
+        "PEP",
+        "prune --scope row --keep 0.25",
+        False,
+        "the paper learns thresholds; here the magnitudes of each row (--scope column, --scope"
+        " global) compete for places; --soft shrinks as its code does and only adds error here",
+        "Liu et al. 2021, Learnable embedding sizes for recommender systems",
+    ),
+    Preset(
         "LightRec",
         "aq --codebooks 8 --bits 8",
         False,

@@ -17,6 +17,7 @@ from embcompress.artifact.form import KEY, MEASURED, Form
 from embcompress.artifact.layout import SHARD_BYTES, Extent, Passed, Placed, Plan, place
 from embcompress.artifact.reader import is_artifact
 from embcompress.artifact.writer import ArtifactWriter, ragged_sizes
+from embcompress.codecs.base import joined_lengths
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
@@ -313,8 +314,8 @@ def _dry_run(job: Job, ready: Prepared) -> Outcome:
         if table.form.ragged:
             comparison = _comparison(table, job, ready.context)
             encode_table(table, sink, comparison, ready.context)
-            for (segment, part), lengths in sink.ragged.items():
-                sizes |= ragged_sizes(table.form, segment, part, np.array(lengths, np.int64))
+            for (segment, part), runs in sink.ragged.items():
+                sizes |= ragged_sizes(table.form, segment, part, joined_lengths(runs))
     ready.source.unchanged()
     placed = place(ready.plan, sizes)
     return Outcome(

@@ -29,8 +29,8 @@ class Encoder(ABC):
 
         Returns:
             The codec's fields by name, arrays [b] or [b, count], its packed parts, integer
-            arrays [b], and its ragged parts, lists of b uint8 arrays. A row's parts depend on
-            that row and its tile only.
+            arrays [b], and its ragged parts, as `RaggedRows` with their lengths. A row's parts
+            depend on that row and its tile only.
         """
 
 
@@ -89,16 +89,11 @@ def decoded(
     """
     import numpy as np
 
-    from embcompress.artifact.memory import RaggedRun
     from embcompress.codecs.base import PackedRows, Parts
 
     encoded = encoder.encode(ids, rows)
     layout = encoder.codec.layout()
-    runs = {}
-    for part in layout.ragged:
-        run = RaggedRun()
-        run.extend(encoded[part])
-        runs[part] = run.build()
+    runs = {part: encoded[part] for part in layout.ragged}
     strings = {p.name: PackedRows.build(encoded[p.name], p.bits) for p in layout.packed}
     parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings, first)
     out = np.empty(rows.shape, np.float32)
