@@ -167,7 +167,7 @@ class Artifact(Mapping[str, CompressedTable]):
         there are as many as rows.
 
         Raises:
-            BadInput: They are not keys of the table's rows, or damaged.
+            BadInput: They are damaged.
         """
         n = self._tables[name].shape[0]
 

@@ -26,7 +26,7 @@ from embcompress.options import changed
 from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
-from embcompress.pipeline.reporting import report_on
+from embcompress.pipeline.reporting import name_rows, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
 from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, group
@@ -371,6 +371,7 @@ def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, Tabl
         errors,
         job.settings.seed,
     )
+    name_rows(report, source.row_keys)
     report.notes.extend(ready.notes)
     note = shrink_note(report, source.bytes)
     if note is not None:
