@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from embcompress.cli.app import build
+from embcompress.export import registry as targets
 from embcompress.methods import registry
 from embcompress.methods.base import Method
 from embcompress.methods.presets import PRESETS
@@ -113,6 +114,25 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
+def export_page() -> str:
+    """Every target of export."""
+    parts = [
+        GENERATED + "# Exports\n",
+        "`embcompress export ARTIFACT --to TARGET -o OUTPUT` writes tables as another library's"
+        " files. The real libraries load them in the tests, and give our rows. What a table cannot"
+        " be exported to is an error that says what can.\n",
+    ]
+    rows = [(f"[{t.name}](#{t.name})", t.about, t.takes) for t in targets().values()]
+    parts.append(table(rows, "target", "writes", "takes"))
+    for target in targets().values():
+        parts.append(f"## {target.name}\n\n{paragraphs(target.__doc__)}\n")
+        parts.append(f"Takes {target.takes}.\n")
+        parts.append(f"```\nembcompress export {target.example}\n```\n")
+        if declared(target):
+            parts.append(options_table(target))
+    return "\n".join(parts)
+
+
 EXIT_CODES = """## Exit codes
 | code | meaning |
 |---|---|
@@ -131,7 +151,7 @@ where stderr is no terminal, progress is one plain line every ten seconds.
 
 def pages() -> dict[Path, str]:
     """All generated pages."""
-    made = {HERE / "cli.md": cli_page()}
+    made = {HERE / "cli.md": cli_page(), HERE / "export.md": export_page()}
     for name, method in registry().items():
         made[HERE / "methods" / f"{name}.md"] = method_page(method)
     return made
