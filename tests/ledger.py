@@ -26,6 +26,7 @@ from embcompress.tables.source import open_source
 
 FILE = Path(__file__).with_name("ledger.json")
 UNTRAINED = (
+    "tt --rank 16 --order cluster",
     "cast",
     "cast --to bf16",
     "cast --to int16",
