@@ -358,7 +358,7 @@ def test_a_budget_that_nothing_meets(scheme, model, run, tmp_path):
     )
     assert code == 2
     assert "--budget 500 is 500 bytes, but" in err
-    with pytest.raises(UsageError, match="over all tables"):
+    with pytest.raises(UsageError, match="of whole tables"):
         compress(numbers(), Rotate(then=f"hash --scheme {scheme} --budget 8x"))
 
 
