@@ -17,6 +17,7 @@ _TEXT = {
 
 
 _WITH = {
+    ("ant", "budget"): {"anchors": 16},
     ("prune", "scale"): {"values": "int8"},
     ("hash", "combine"): {"scheme": "qr"},
     ("hash", "bits"): {"scheme": "lma"},

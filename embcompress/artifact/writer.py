@@ -32,9 +32,11 @@ from embcompress.artifact.layout import (
     place,
     shard_names,
 )
+from embcompress.artifact.reader import is_artifact_folder
 from embcompress.codecs.base import PackedRows, RaggedRows, joined_lengths
 from embcompress.codecs.hostile import Array
 from embcompress.kernels.bitstring import TAIL
+from embcompress.tables.folder import find_weights
 from embcompress.threads import ordered
 
 _PIECE = 2**24
@@ -208,7 +210,12 @@ class ArtifactWriter:
 
     def commit(self) -> None:
         """Let the file or folder take its final name."""
-        self._target.commit()
+        if isinstance(self._target, AtomicFile):
+            self._target.commit()
+        elif is_artifact_folder(self._target.path):
+            self._target.commit(stale=find_weights(self._target.path).names)
+        else:
+            self._target.commit()
 
     def _write(self, tensor: str, at: int, data: memoryview) -> None:
         number, offset = self._offsets[tensor]

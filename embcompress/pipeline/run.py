@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from embcompress.artifact.atomic import check_folder, check_target
 from embcompress.artifact.form import KEY, MEASURED, Form
 from embcompress.artifact.layout import SHARD_BYTES, Extent, Passed, Placed, Plan, place
-from embcompress.artifact.reader import is_artifact
+from embcompress.artifact.reader import is_artifact_folder
 from embcompress.artifact.writer import ArtifactWriter, ragged_sizes
 from embcompress.codecs.base import joined_lengths
 from embcompress.errors import BadInput, UsageError
@@ -178,7 +178,7 @@ def _check_output(job: Job) -> None:
     elif job.output.suffix == WEIGHTS and not job.output.is_dir():
         raise UsageError(f"{job.output}: --max-shard-size makes a folder; name one, without suffix")
     else:
-        check_folder(job.output, force=job.force, ours=is_artifact, inputs=inputs)
+        check_folder(job.output, force=job.force, ours=is_artifact_folder, inputs=inputs)
 
 
 @contextlib.contextmanager

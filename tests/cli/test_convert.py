@@ -398,12 +398,19 @@ WRONG = [
     (["-o", "o.npy"], 2, "convert writes .safetensors"),
     (["-o", "w.txt"], 2, "the output is the input"),
     (["-o", "o.safetensors", "--column", "x"], 2, "of Parquet"),
+    (["-o", "o.safetensors", "--force", ".."], 2, ""),
     (["-o", "none/o.safetensors"], 4, "no such folder"),
     (["-o", "o.safetensors", "--format", "npz", "--name", "x"], 2, "--name"),
     (["-o", "o.safetensors", "--format", "fvecs"], 3, "no whole rows"),
     (["-o", "o.safetensors", "--format", "glove"], 2, "--format"),
     ([], 2, "-o"),
 ]
+
+
+def test_a_folder_is_no_file_to_convert(run, tmp_path):
+    code, _, err = run("convert", tmp_path, "-o", tmp_path / "o.safetensors")
+    assert code == 2
+    assert "is a folder" in err
 
 
 @pytest.mark.parametrize(("words", "code", "told"), WRONG)
