@@ -16,6 +16,7 @@ from embcompress.tables.rows import Rows, Tile
 if TYPE_CHECKING:
     from embcompress.codecs.base import Codec
     from embcompress.solvers.statistics import Statistics
+    from embcompress.tables.gradients import Gradients
 
 __all__ = ["Accounts", "Context", "Encoder", "Method"]
 
@@ -81,6 +82,13 @@ class Context(Protocol):
         """Statistics of some rows; collected in one pass unless they are known already."""
         ...
 
+    def gradients(self, rows: Rows) -> Gradients | None:
+        """Gradients of some rows, of their field alone where fields are segments.
+
+        None where the run has none, or the rows are not those of a table, such as coordinates.
+        """
+        ...
+
     def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
         """Apply a function to every tile over the threads; results in order."""
         ...
@@ -126,6 +134,11 @@ class Method(ABC):
         With any, a table needs frequencies, and its tiers are fitted by ``fit_tiers``.
         """
         return ()
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it is fitted to gradients: then a run needs ``--grads``, else it takes none."""
+        return False
 
     def preflight(self, rows: Rows, context: Context) -> None:  # noqa: B027
         """Refuse what cannot work on some rows, before anything is read.
