@@ -22,6 +22,7 @@ from embcompress.codecs.hashed_slots import HashedSlots
 from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
+from embcompress.codecs.tensor_train import TensorTrain
 from embcompress.codecs.uniform import Uniform
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.product import pack_product
@@ -120,6 +121,22 @@ def _masks():
     return Ranges(N, 0, np.cumsum(rows)), segments
 
 
+def _train(rows, columns, ranks, bits=0):
+    around = (1, *ranks, 1)
+    sizes = zip(rows, around, columns, around[1:], strict=False)
+    return TensorTrain(D, bits, tuple(_numbers(*size) for size in sizes))
+
+
+def _train_tiers():
+    """Hot rows dense, the rest by two fields: each a train in its own slots."""
+    labels = (np.arange(N) % 5 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([20, cold]))])
+    turned = Projected(D, _numbers(D), None, _train((5, 8), (7, 2), (4,), 6))
+    hot = Segment(N - cold, Dense(D, "fp16"))
+    return rowmap, (hot, Segment(20, _train((4, 5), (2, 7), (3,))), Segment(cold - 20, turned))
+
+
 def _halves(*shape):
     return _numbers(*shape).astype(np.float16).astype(np.float32)
 
@@ -153,6 +170,11 @@ CASES = {
     "centroids-5": lambda: _whole(Centroids(D, True, _halves(5, D))),
     "centroids-300-fp32": lambda: _whole(Centroids(D, False, _numbers(300, D))),
     "strings": _strings,
+    "train-3": lambda: _whole(_train((6, 3, 4), (2, 2, 4), (5, 7))),
+    "train-wide": lambda: _whole(_train((2, 36), (1, 20), (2,))),
+    "train-four": lambda: _whole(_train((3, 2, 4, 3), (2, 7, 1, 1), (3, 17, 2))),
+    "train-slots": lambda: _whole(_train((9, 8), (13, 1), (6,), 7)),
+    "train-tiers": _train_tiers,
     "columns-zero": lambda: _whole(Columns(D, np.arange(1, D, 2), None, Dense(6, "fp16"))),
     "columns-fill": lambda: _whole(Columns(D, np.arange(5), _numbers(D - 5), Dense(5, "fp32"))),
     "columns-fields": _masks,
@@ -212,6 +234,9 @@ def strings(segment: Segment) -> dict[str, np.ndarray]:
         innermost = innermost.inner
     random = np.random.default_rng(segment.rows)
     packed = segment.codec.layout().packed
+    if isinstance(innermost, TensorTrain):
+        most = int(np.prod(innermost.rows))
+        return {p.name: random.integers(0, most, segment.rows) for p in packed}
     book = getattr(innermost, "book", ())
     return {p.name: random.integers(0, len(book) or 2**p.bits, segment.rows) for p in packed}
 

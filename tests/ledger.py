@@ -57,6 +57,9 @@ UNTRAINED = (
     "svd --rank-share 0.5 --coords int8",
     "svd --target-error 0.3 --coords fp16",
     'svd --budget 6x --then "quantize --bits 3"',
+    "tt",
+    "tt --budget 16x",
+    "tt --rank 16 --columns first",
 )
 TRAINED = (
     "aq",

@@ -231,6 +231,24 @@ def product(config, d, fields, shared):
     return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
 
 
+def tensor_train(config, d, fields, shared):
+    n, columns = config["rows"], config["columns"]
+    b = config["slots"]
+    rest = fields.string("slots", b) if b else np.arange(len(fields.left))
+    digits = []
+    for size in reversed(n):
+        digits.insert(0, rest % size)
+        rest = rest // size
+    row = shared["core0"][digits[0]][:, 0]
+    for k in range(1, len(n)):
+        slabs = shared[f"core{k}"][digits[k]]
+        left = row.reshape(len(row), int(np.prod(columns[:k])), slabs.shape[1])
+        row = np.zeros((len(row), left.shape[1], *slabs.shape[2:]), np.float32)
+        for i in range(slabs.shape[1]):
+            row = row + left[:, :, i, None, None] * slabs[:, i, None]
+    return row.reshape(len(row), int(np.prod(columns)))[:, :d]
+
+
 def hashed(config, d, fields, shared):
     i, size = fields.ids - config["first"], config["size"]
     scheme, span = config["scheme"], config["span"]
@@ -295,6 +313,7 @@ def hashed_network(config, d, fields, shared):
 
 
 CODECS = {
+    "tensor-train": tensor_train,
     "hashed": hashed,
     "hashed-slots": hashed_slots,
     "hashed-network": hashed_network,

@@ -10,6 +10,8 @@ from embcompress.options import declared
 _TEXT = {
     "then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row"),
     "budget": ("8x", "5bpw", "30KB"),
+    "rank": ("3", "4,5"),
+    "shape": ("70x2,61x6", "17x3,16x1,4x2,4x2"),
     "groups": ("0.5:7,0.25:90,3", "0.02:4096,1"),
 }
 

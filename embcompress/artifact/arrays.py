@@ -85,7 +85,7 @@ class ArrayStore:
         whole = self._parts[segment]
         ragged = {k: v.slice(start, stop) for k, v in whole.ragged.items()}
         packed = {k: v.slice(start, stop) for k, v in whole.packed.items()}
-        return Parts(whole.records[start:stop], 0, ragged, packed)
+        return Parts(whole.records[start:stop], 0, ragged, packed, start)
 
     def tensors(self) -> dict[str, Array]:
         """All encoded rows as arrays, by tensor name."""

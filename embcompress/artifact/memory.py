@@ -82,7 +82,7 @@ class MemoryStore:
         """Encoded rows ``start … stop - 1``."""
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: v.slice(start, stop) for k, v in self._packed[segment].items()}
-        return Parts(self._records[segment][start:stop], 0, ragged, packed)
+        return Parts(self._records[segment][start:stop], 0, ragged, packed, start)
 
     def tensors(self) -> dict[str, Array]:
         """All encoded rows as arrays, by tensor name."""

@@ -299,7 +299,7 @@ class FileStore:
                 records = data.reshape(stop - start, size)
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+        return Parts(records, 0, ragged, packed, start)
 
     def tensors(self) -> dict[str, Array]:
         """All encoded rows as arrays, mapped, by tensor name; checked."""

@@ -212,18 +212,20 @@ class Parts:
         at: Byte offset in a record where this codec's fields begin.
         ragged: Ragged parts by name.
         packed: Bit strings by name.
+        first: Position in the segment of row 0, for codecs whose rows follow from where they are.
     """
 
     records: NDArray[np.uint8]
     at: int = 0
     ragged: Mapping[str, RaggedRows] = field(default_factory=dict)
     packed: Mapping[str, PackedRows] = field(default_factory=dict)
+    first: int = 0
 
     def inner(self, own_bytes: int) -> Parts:
         """The view of the codec inside one whose own fields take ``own_bytes``."""
         ragged = {k[len(INNER) :]: v for k, v in self.ragged.items() if k.startswith(INNER)}
         packed = {k[len(INNER) :]: v for k, v in self.packed.items() if k.startswith(INNER)}
-        return Parts(self.records, self.at + own_bytes, ragged, packed)
+        return Parts(self.records, self.at + own_bytes, ragged, packed, self.first)
 
     def values(self, layout: Layout, name: str, start: int, stop: int) -> Array:
         """One field of a range of records, copied out, [stop - start, count]."""

@@ -222,4 +222,29 @@ PRESETS = (
         "Deng et al. 2023, Enhancing cross-category learning in recommendation systems with"
         " multi-layer embedding training",
     ),
+    Preset(
+        "TT-Rec",
+        "tt --rank 16",
+        False,
+        "the paper trains the cores; here they are fitted to a trained table, which needs its rows"
+        " in a good order (--order cluster) to lose less",
+        "Yin et al. 2021, TT-Rec: Tensor train compression for deep learning recommendation models",
+    ),
+    Preset(
+        "LLRec",
+        "tt --rank 16",
+        False,
+        "as TT-Rec; the paper trains the cores by distillation from a larger model",
+        "Wang et al. 2020, Next point-of-interest recommendation on resource-constrained mobile"
+        " devices",
+    ),
+    Preset(
+        "STTD",
+        "tt --rank 16 --columns first",
+        False,
+        "A ⋉ B = A(B ⊗ I_t) hands a factor t of the columns through to the first core, here all of"
+        " them; --shape moves any other factor; the paper trains the cores",
+        "Xia et al. 2022, On-device next-item recommendation with self-supervised knowledge"
+        " distillation",
+    ),
 )

@@ -185,7 +185,7 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
                 strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)
                 later.packed.append((span.segment, p.name, span.position, strings[p.name]))
             told = codec.addressed(tile.ids, np.arange(len(tile.ids), dtype=np.int64))
-            parts = Parts(records, 0, runs, strings)
+            parts = Parts(records, 0, runs, strings, span.position)
             if len(told) == len(rows):
                 codec.decode(parts, told, decoded)
             else:
