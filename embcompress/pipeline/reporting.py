@@ -26,6 +26,7 @@ from embcompress.tables.source import open_source
 from embcompress.threads import one_blas_thread, ordered
 from embcompress.version import __version__
 
+_MOST_SETTLED = 4
 _LIBRARIES = ("numpy", "numba", "scipy", "faiss-cpu")
 _ITEM = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 
@@ -95,13 +96,19 @@ def _notes(form: Form) -> list[str]:
     if not isinstance(asked, dict) or not isinstance(resolved, list):
         return []
     kept = form.method.get("notes")
-    notes = {str(n): None for n in kept} if isinstance(kept, list) else {}
-    for options in resolved:
-        if isinstance(options, dict) and options.get("method") == form.method.get("name"):
-            for key, value in asked.items():
-                if key in options and options[key] != value:
-                    notes[f"{key.replace('_', '-')} {value} became {options[key]}"] = None
-    return list(notes)
+    notes = [str(note) for note in kept] if isinstance(kept, list) else []
+    settled = [
+        o for o in resolved if isinstance(o, dict) and o.get("method") == form.method["name"]
+    ]
+    for key, value in asked.items():
+        found = list(dict.fromkeys(o[key] for o in settled if o.get(key) not in (None, value)))
+        option = key.replace("_", "-")
+        if len(found) > _MOST_SETTLED:
+            notes.append(f"{option} settled for each group of rows: {len(found)} different values")
+            continue
+        asked_for = "" if value is None else f" {value} became"
+        notes += [f"{option}{asked_for} {one}" for one in found]
+    return list(dict.fromkeys(notes))
 
 
 def report_artifact(
