@@ -26,6 +26,7 @@ from embcompress.tables.source import open_source
 
 FILE = Path(__file__).with_name("ledger.json")
 UNTRAINED = (
+    "tt --rank 16 --order cluster",
     "cast",
     "cast --to bf16",
     "cast --to int16",
@@ -83,6 +84,9 @@ TRAINED = (
     "saec",
     "saec --clusters 3",
     "hash --scheme dhe",
+    "ant",
+    "ant --nonzeros 8 --values uint8",
+    "ant --budget 10x",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

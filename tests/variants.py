@@ -22,6 +22,7 @@ _TEXT = {
 _WITH = {
     ("mixdim", "rule"): {"budget": "3x", "by": "frequency"},
     ("mixdim", "block"): {"projection": "columns"},
+    ("ant", "budget"): {"anchors": 16},
     ("prune", "scale"): {"values": "int8"},
     ("hash", "combine"): {"scheme": "qr"},
     ("hash", "bits"): {"scheme": "lma"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -16,12 +17,32 @@ HEADER = "the header"
 
 CHUNK = 2**18
 DIGEST = 16
+GROUP = 8 * CHUNK
+"""Bytes whose chunks are digested side by side."""
 
 
-def digest(data: bytes | memoryview | NDArray[np.uint8]) -> bytes:
+def digest(data: bytes | NDArray[np.uint8]) -> bytes:
     """blake2b of 16 bytes."""
-    raw = data.data if isinstance(data, np.ndarray) else data
+    raw = data if isinstance(data, bytes) else data.data
     return hashlib.blake2b(raw, digest_size=DIGEST).digest()
+
+
+def digests(data: NDArray[np.uint8]) -> bytes:
+    """The digests of the chunks of a tensor, or of a part of it that begins with a chunk.
+
+    Args:
+        data: uint8, contiguous.
+    """
+    found = []
+    at = 0
+    if len(data) >= GROUP and sys.byteorder == "little":
+        from embcompress.kernels.blake2b import digests_of
+
+        while at + GROUP <= len(data):
+            found.append(digests_of(data[at : at + GROUP], CHUNK))
+            at += GROUP
+    found += [digest(data[a : a + CHUNK]) for a in range(at, len(data), CHUNK)]
+    return b"".join(found)
 
 
 def chunks(nbytes: int) -> int:

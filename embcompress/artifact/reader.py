@@ -26,13 +26,14 @@ from embcompress.artifact.form import (
     Form,
     load_form,
 )
-from embcompress.artifact.layout import index_bytes
+from embcompress.artifact.layout import INDEX_NAME, index_bytes
 from embcompress.artifact.table import CompressedTable
 from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
 from embcompress.errors import BadInput
 from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
+from embcompress.tables.folder import MODEL, WEIGHTS
 from embcompress.tables.header import Header, TensorInfo
 from embcompress.tables.keys import Keys, read_keys, vocabulary
 
@@ -167,7 +168,7 @@ class Artifact(Mapping[str, CompressedTable]):
         there are as many as rows.
 
         Raises:
-            BadInput: They are not keys of the table's rows, or damaged.
+            BadInput: They are damaged.
         """
         n = self._tables[name].shape[0]
 
@@ -418,12 +419,14 @@ def open_artifact(path: str | Path, *, threads: int | None = None, check: bool =
     return Artifact(Path(path), threads=threads, check=check)
 
 
-def is_artifact(path: Path) -> bool:
-    """Say whether a file or folder holds an artifact, sound or not in what its headers do not say.
+def is_artifact_folder(path: Path) -> bool:
+    """Say whether a folder holds an artifact under the names that artifacts have there.
 
     Raises:
         IOFailure: The system refuses.
     """
+    if not any((path / name).is_file() for name in (INDEX_NAME, MODEL + WEIGHTS)):
+        return False
     try:
         with open_checkpoint(path) as files:
             return KEY in files.metadata

@@ -32,9 +32,11 @@ from embcompress.artifact.layout import (
     place,
     shard_names,
 )
+from embcompress.artifact.reader import is_artifact_folder
 from embcompress.codecs.base import PackedRows, RaggedRows, joined_lengths
 from embcompress.codecs.hostile import Array
 from embcompress.kernels.bitstring import TAIL
+from embcompress.tables.folder import find_weights
 from embcompress.threads import ordered
 
 _PIECE = 2**24
@@ -208,7 +210,12 @@ class ArtifactWriter:
 
     def commit(self) -> None:
         """Let the file or folder take its final name."""
-        self._target.commit()
+        if isinstance(self._target, AtomicFile):
+            self._target.commit()
+        elif is_artifact_folder(self._target.path):
+            self._target.commit(stale=find_weights(self._target.path).names)
+        else:
+            self._target.commit()
 
     def _write(self, tensor: str, at: int, data: memoryview) -> None:
         number, offset = self._offsets[tensor]
@@ -222,20 +229,20 @@ class ArtifactWriter:
     def _copy_passed(self) -> None:
         """Copy tensors of the source, and take their checksums on the way.
 
-        A chunk at a time, so that it is still in the processor's cache when it is written.
+        A few chunks at a time, so that they are still in the processor's cache when written.
         """
         buffers = threading.local()
 
         def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
             passed, begin = piece
             if not hasattr(buffers, "data"):
-                buffers.data = bytearray(checksums.CHUNK)
+                buffers.data = np.empty(checksums.GROUP, np.uint8)
             digests = []
-            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.CHUNK):
-                data = memoryview(buffers.data)[: min(checksums.CHUNK, passed.nbytes - at)]
-                passed.read_into(data, at)
-                digests.append(checksums.digest(data))
-                self._write(passed.name, at, data)
+            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.GROUP):
+                data = buffers.data[: passed.nbytes - at]
+                passed.read_into(data.data, at)
+                digests.append(checksums.digests(data))
+                self._write(passed.name, at, data.data)
             return passed.name, b"".join(digests)
 
         pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
@@ -249,19 +256,20 @@ class ArtifactWriter:
             if isinstance(span, bytes):
                 return span
             number, offset, size = span
-            return checksums.digest(os.pread(self._files[number].fd, size, offset))
+            data = os.pread(self._files[number].fd, size, offset)
+            return checksums.digests(np.frombuffer(data, np.uint8))
 
         spans: list[tuple[int, int, int] | bytes] = []
         for number, file in enumerate(self._placed.files):
             start = len(file.header)
-            spans.append((number, 0, start))
+            spans.append(checksums.digest(file.header))
             for name, info in file.tensors.items():
                 if name in self._copied:
                     spans.append(self._copied[name])
                 elif name != CHECKSUMS:
                     spans += [
-                        (number, start + at, min(checksums.CHUNK, info.end - at))
-                        for at in range(info.begin, info.end, checksums.CHUNK)
+                        (number, start + at, min(checksums.GROUP, info.end - at))
+                        for at in range(info.begin, info.end, checksums.GROUP)
                     ]
         joined = b"".join(ordered(one, spans, self._threads))
         return np.frombuffer(joined, np.uint8).reshape(-1, checksums.DIGEST)

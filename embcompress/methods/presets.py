@@ -26,6 +26,14 @@ class Preset:
 
 PRESETS = (
     Preset(
+        "two-stage binarization",
+        "binarize --center mean --scale column",
+        True,
+        "signs about the column means, with the mean absolute deviation of each column as scale",
+        "Zhou and Zha 2012, Learning binary codes for collaborative filtering; Zhang et al. 2014,"
+        " Preference preserving hashing for efficient recommendation",
+    ),
+    Preset(
         "Guan uniform",
         "quantize --range greedy --bits 4",
         True,
@@ -113,6 +121,29 @@ PRESETS = (
         "Ge et al. 2013, Optimized product quantization",
     ),
     Preset(
+        "LSQ",
+        "aq --search lsq --codebooks 8 --bits 8",
+        True,
+        "faiss's residual books, refitted jointly with codes improved by local search",
+        "Martinez et al. 2016, Revisiting additive quantization; 2018, LSQ++",
+    ),
+    Preset(
+        "MGQE",
+        'mgqe --groups "0.1:256,64" --frequencies FILE',
+        False,
+        "the paper trains the shared codebooks with the model; here nested k-means fits them",
+        "Kang et al. 2020, Learning multi-granular quantized embeddings for large-vocab categorical"
+        " features in recommender systems",
+    ),
+    Preset(
+        "xLightFM",
+        "xlightfm --budget 8x --fields FILE",
+        False,
+        "the paper searches the codewords of each field in training; here they are chosen by error"
+        " drop per byte, which no search can better, since errors add up over fields",
+        "Jiang et al. 2021, xLightFM: extremely memory-efficient factorization machine",
+    ),
+    Preset(
         "CIGAR",
         "binarize --scale row",
         False,
@@ -186,6 +217,14 @@ PRESETS = (
         " co-occurrence data",
         "Desai et al. 2021, Semantically constrained memory allocation (SCMA) for embedding in"
         " efficient recommendation systems",
+    ),
+    Preset(
+        "ANT",
+        "ant --anchors 1024 --nonzeros 4",
+        False,
+        "the paper learns anchors and sparse transformations together in training; here they are"
+        " fitted in turn to the trained table",
+        "Liang et al. 2021, Anchor & Transform: learning sparse embeddings for large vocabularies",
     ),
     Preset(
         "DHE",
