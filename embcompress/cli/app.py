@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import compress, listing, neighbors, recipes, rows, sizes
+from embcompress.cli import (
+    compress,
+    conversion,
+    exports,
+    listing,
+    neighbors,
+    recipes,
+    rows,
+    sizes,
+)
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -39,12 +48,14 @@ def build(only: str | None = None) -> typer.Typer:
     for verb, example in (
         (recipes.plan_recipe, "plan embcompress.toml"),
         (recipes.run_recipe, "run embcompress.toml"),
+        (conversion.convert_file, "convert glove.6B.50d.txt -o glove.safetensors"),
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
         (sizes.inspect_file, "inspect model.safetensors"),
         (sizes.verify_file, "verify glove.q4.safetensors"),
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
         (neighbors.neighbors, "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
         (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
+        (exports.export, "export glove.q4.safetensors --to word2vec -o glove.vec"),
         (listing.list_methods, "methods"),
     ):
         name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,8 @@ from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors, TableReport
 from embcompress.tables.base import Table, tile_rows
 from embcompress.tables.frequencies import read_frequencies
+from embcompress.tables.keys import Keys
+from embcompress.tables.quoting import quoted
 from embcompress.tables.source import open_source
 from embcompress.threads import one_blas_thread, ordered
 from embcompress.version import __version__
@@ -106,7 +109,7 @@ def _notes(form: Form) -> list[str]:
         if len(found) > _MOST_SETTLED:
             notes.append(f"{option} settled for each group of rows: {len(found)} different values")
             continue
-        asked_for = "" if value is None else f" {value} became"
+        asked_for = " is" if value is None else f" {value} became"
         notes += [f"{option}{asked_for} {one}" for one in found]
     return list(dict.fromkeys(notes))
 
@@ -160,13 +163,38 @@ def report_artifact(
                 source.unchanged()
         report = report_on(against, path, forms, parts, artifact.nbytes, passed, errors, seed)
         if against is not None:
+            name_rows(report, artifact.row_keys)
             return report
         tables = [
             replace(t, errors=kept_errors(artifact, t.name), errors_from="compression")
             for t in report.tables
         ]
+        name_rows(replace(report, tables=tables), artifact.row_keys)
         note = "errors are those measured at compression; --against SOURCE measures them again"
         return replace(report, tables=tables, notes=[note])
+
+
+def name_rows(report: Report, keys: Callable[[str], Keys | None]) -> None:
+    """Note the keys of the rows that a report names, such as tokens, where they are known.
+
+    Args:
+        report: Its tables get a note.
+        keys: Gives the keys of a table's rows.
+    """
+    for table in report.tables:
+        errors = table.errors
+        named = errors and (errors.max_abs_error_row, errors.cosine_lowest_row)
+        rows = sorted({row for row in named or () if row is not None})
+        known = None
+        if rows:
+            with contextlib.suppress(BadInput):  # what damaged keys would say is left out
+                known = keys(table.name)
+        if known is not None:
+            told = (
+                f"row {row:,} is {quoted(key)}"
+                for row, key in zip(rows, known.of(rows), strict=True)
+            )
+            table.notes.append("; ".join(told))
 
 
 def source_size(path: Path) -> int:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from embcompress.artifact.atomic import check_folder, check_target
 from embcompress.artifact.form import KEY, MEASURED, Form
 from embcompress.artifact.layout import SHARD_BYTES, Extent, Passed, Placed, Plan, place
-from embcompress.artifact.reader import is_artifact
+from embcompress.artifact.reader import is_artifact_folder
 from embcompress.artifact.writer import ArtifactWriter, ragged_sizes
+from embcompress.codecs.base import joined_lengths
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
@@ -25,7 +26,7 @@ from embcompress.options import changed
 from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
-from embcompress.pipeline.reporting import report_on
+from embcompress.pipeline.reporting import name_rows, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
 from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, group
@@ -180,7 +181,7 @@ def _check_output(job: Job) -> None:
     elif job.output.suffix == WEIGHTS and not job.output.is_dir():
         raise UsageError(f"{job.output}: --max-shard-size makes a folder; name one, without suffix")
     else:
-        check_folder(job.output, force=job.force, ours=is_artifact, inputs=inputs)
+        check_folder(job.output, force=job.force, ours=is_artifact_folder, inputs=inputs)
 
 
 @contextlib.contextmanager
@@ -348,8 +349,8 @@ def _dry_run(job: Job, ready: Prepared) -> Outcome:
         if table.form.ragged:
             comparison = _comparison(table, job, ready.context)
             encode_table(table, sink, comparison, ready.context)
-            for (segment, part), lengths in sink.ragged.items():
-                sizes |= ragged_sizes(table.form, segment, part, np.array(lengths, np.int64))
+            for (segment, part), runs in sink.ragged.items():
+                sizes |= ragged_sizes(table.form, segment, part, joined_lengths(runs))
     ready.source.unchanged()
     placed = place(ready.plan, sizes)
     return Outcome(
@@ -405,6 +406,7 @@ def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, Tabl
         errors,
         job.settings.seed,
     )
+    name_rows(report, source.row_keys)
     report.notes.extend(ready.notes)
     note = shrink_note(report, source.bytes)
     if note is not None:
