@@ -225,7 +225,7 @@ class Sseds(Method):
             assert gradients is not None
             if gradients.saliency is not None:
                 told: NDArray[np.float64] = np.abs(gradients.saliency[0])
-            return told
+                return told
             assert gradients.rows is not None
             of_tile = partial(mask_gradient, gradients=gradients.rows, fill=fill)
             for part in context.each(rows, of_tile, "saliency"):

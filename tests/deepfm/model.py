@@ -7,11 +7,12 @@ import torch
 
 from tests.deepfm.data import FIELDS, Examples
 
-DIMENSION = 16
+DIMENSION = 32
 HIDDEN = (64, 32)
 BATCH = 4096
 EPOCHS = 6
 RATE = 5e-3
+DECAY = 1e-4
 DROPOUT = 0.2
 
 
@@ -65,7 +66,7 @@ def train(examples: Examples, categories: dict[str, int], seed: int) -> DeepFM:
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     model = DeepFM(categories).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=1e-6)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=DECAY)
     steps = EPOCHS * -(-len(examples.labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for _ in range(EPOCHS):
