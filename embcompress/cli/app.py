@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import compress, listing, neighbors, recipes, rows, sizes
+from embcompress.cli import comparing, compress, listing, neighbors, recipes, rows, sizes
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -40,6 +40,10 @@ def build(only: str | None = None) -> typer.Typer:
         (recipes.plan_recipe, "plan embcompress.toml"),
         (recipes.run_recipe, "run embcompress.toml"),
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
+        (
+            comparing.compare,
+            "compare glove.q4.safetensors glove.q2.safetensors --report q.html",
+        ),
         (sizes.inspect_file, "inspect model.safetensors"),
         (sizes.verify_file, "verify glove.q4.safetensors"),
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),

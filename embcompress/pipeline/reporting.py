@@ -18,6 +18,7 @@ from embcompress.errors import BadInput, UsageError
 from embcompress.pipeline.room import fit_memory
 from embcompress.pipeline.sizes import table_parts
 from embcompress.progress import Progress
+from embcompress.report.details import Details
 from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors, TableReport
 from embcompress.tables.base import Table, tile_rows
@@ -27,6 +28,9 @@ from embcompress.threads import one_blas_thread, ordered
 from embcompress.version import __version__
 
 _LIBRARIES = ("numpy", "numba", "scipy", "faiss-cpu")
+MOST_DETAILED = 1000
+"""Of more tables, a report tells the figures and no single rows."""
+
 _ITEM = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 
 
@@ -39,6 +43,7 @@ def report_on(
     passed_bytes: int,
     errors: Mapping[str, TableErrors],
     seed: int,
+    details: Mapping[str, Details | None] | None = None,
 ) -> Report:
     """The report of an artifact.
 
@@ -51,7 +56,9 @@ def report_on(
         passed_bytes: Bytes of copied tensors.
         errors: By table; may be empty.
         seed: Of the sampled figures.
+        details: By table, where they were measured.
     """
+    details = details or {}
     tables = [
         TableReport(
             name=form.name,
@@ -63,6 +70,7 @@ def report_on(
             errors=errors.get(form.name),
             errors_from="source" if form.name in errors else None,
             notes=_notes(form),
+            details=details.get(form.name),
         )
         for form in forms
     ]
@@ -137,6 +145,7 @@ def report_artifact(
         parts = table_parts(forms, sizes, artifact.overhead)
         passed = sum(sizes[n] for n in artifact.passed)
         errors: dict[str, TableErrors] = {}
+        details: dict[str, Details | None] = {}
         if against is not None:
             shapes = [table.shape for table in artifact.values()]
             threads, spare = fit_memory(memory, threads, shapes)
@@ -146,12 +155,19 @@ def report_artifact(
                 for name, table in artifact.items():
                     original = _original(source.table, name, table, against)
                     comparison = Comparison(
-                        *table.shape, frequencies=weights.get(name), seed=seed, memory=spare
+                        *table.shape,
+                        frequencies=weights.get(name),
+                        seed=seed,
+                        memory=spare,
+                        detailed=len(shapes) <= MOST_DETAILED,
                     )
                     compare(original, table, comparison, threads, progress)
                     errors[name] = comparison.result(8 * sum(parts[name].values()), threads)
+                    details[name] = comparison.details()
                 source.unchanged()
-        report = report_on(against, path, forms, parts, artifact.nbytes, passed, errors, seed)
+        report = report_on(
+            against, path, forms, parts, artifact.nbytes, passed, errors, seed, details
+        )
         if against is not None:
             return report
         tables = [

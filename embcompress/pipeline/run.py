@@ -25,7 +25,7 @@ from embcompress.options import changed
 from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
-from embcompress.pipeline.reporting import report_on
+from embcompress.pipeline.reporting import MOST_DETAILED, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
 from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, group
@@ -33,6 +33,8 @@ from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
 from embcompress.pipeline.ties import tied_notes
 from embcompress.progress import Progress
+from embcompress.report.baseline import with_baseline
+from embcompress.report.details import Details
 from embcompress.report.gates import Gates, check, check_tables
 from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors
@@ -68,6 +70,7 @@ class Job:
         frequencies: File of row frequencies.
         fields: File of fields.
         gates: Gates to check.
+        baseline: An earlier report that growth is measured from, and its file.
         full_report: Whether sampled figures are measured too.
         keep_failed: Whether the output takes its name although a gate failed.
         force: Whether an existing output is replaced.
@@ -87,6 +90,7 @@ class Job:
     frequencies: Path | None = None
     fields: Path | None = None
     gates: Gates = field(default_factory=Gates)
+    baseline: tuple[Report, Path] | None = None
     full_report: bool = True
     keep_failed: bool = False
     force: bool = False
@@ -296,13 +300,14 @@ def _rule_gates(job: Job, rule: int) -> dict[str, float]:
     return job.rules[rule].gates.asked() if job.rules else {}
 
 
-def _comparison(fitted: Fitted, job: Job, context: RunContext) -> Comparison:
+def _comparison(fitted: Fitted, job: Job, ready: Prepared) -> Comparison:
     return Comparison(
         *fitted.form.shape,
         frequencies=fitted.table.reader.frequencies,
         seed=job.settings.seed,
-        memory=context.spare,
+        memory=ready.context.spare,
         full=job.full_report and job.writes,
+        detailed=len(ready.fitted) <= MOST_DETAILED,
     )
 
 
@@ -311,14 +316,14 @@ def _dry_run(job: Job, ready: Prepared) -> Outcome:
     for table in ready.fitted.values():
         sink = SizeSink()
         if table.form.ragged:
-            comparison = _comparison(table, job, ready.context)
+            comparison = _comparison(table, job, ready)
             encode_table(table, sink, comparison, ready.context)
             for (segment, part), lengths in sink.ragged.items():
                 sizes |= ragged_sizes(table.form, segment, part, np.array(lengths, np.int64))
     ready.source.unchanged()
     placed = place(ready.plan, sizes)
     return Outcome(
-        _report(job, ready, placed, {}), ready.assigned.choice, False, ready.assigned.rules
+        _report(job, ready, placed, {}, {}), ready.assigned.choice, False, ready.assigned.rules
     )
 
 
@@ -328,7 +333,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
     with ArtifactWriter(job.output, plan, context.threads) as writer:
         comparisons = {}
         for name, table in ready.fitted.items():
-            comparisons[name] = _comparison(table, job, context)
+            comparisons[name] = _comparison(table, job, ready)
             encode_table(table, writer.sink(table.form), comparisons[name], context)
             with context.progress.stage("measuring", table.form.shape[0]):
                 comparisons[name].settle(context.threads)
@@ -339,7 +344,8 @@ def _write(job: Job, ready: Prepared) -> Outcome:
         if plan.shard_bytes is not None:
             _copy_companions(writer, source, context.progress)
         source.unchanged()
-        report = _report(job, ready, placed, errors)
+        details = {n: c.details() for n, c in comparisons.items()}
+        report = _report(job, ready, placed, errors, details)
         kept = job.keep_failed or all(gate.passed for gate in report.gates)
         if kept:
             writer.commit()
@@ -357,7 +363,13 @@ def _copy_companions(writer: ArtifactWriter, source: Source, progress: Progress)
             progress.note(f"{source.files.folder / name}: not copied: a link out of the folder")
 
 
-def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, TableErrors]) -> Report:
+def _report(
+    job: Job,
+    ready: Prepared,
+    placed: Placed,
+    errors: Mapping[str, TableErrors],
+    details: Mapping[str, Details | None],
+) -> Report:
     """The report with its gates judged."""
     plan, source = ready.plan, ready.source
     report = report_on(
@@ -369,7 +381,10 @@ def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, Tabl
         passed_bytes(plan),
         errors,
         job.settings.seed,
+        details,
     )
+    if job.baseline is not None:
+        report = with_baseline(report, *job.baseline)
     report.notes.extend(ready.notes)
     note = shrink_note(report, source.bytes)
     if note is not None:
