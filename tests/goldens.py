@@ -16,9 +16,13 @@ from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
 from embcompress.codecs.columns import Columns
 from embcompress.codecs.dense import Dense
+from embcompress.codecs.hashed import Hashed, Sharing
+from embcompress.codecs.hashed_network import HashedNetwork
+from embcompress.codecs.hashed_slots import HashedSlots
 from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
+from embcompress.codecs.tensor_train import TensorTrain
 from embcompress.codecs.uniform import Uniform
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.product import pack_product
@@ -83,6 +87,27 @@ def _strings():
     )
 
 
+def _hashed(scheme, size, first=0, span=N, combine="sum", scale="none", half=True):
+    sharing = Sharing(scheme, span, size)
+    table = _numbers(sharing.rows, D).astype(np.float16 if half else np.float32)
+    return Hashed(D, sharing, first, combine == "product", scale, table)
+
+
+def _fields_hashed():
+    """Hot rows dense, the rest hashed by original number in two fields, one behind a basis."""
+    labels = (np.arange(N) % 5 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    ids = np.flatnonzero(labels)
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([20, cold]))])
+    memory = _numbers(50).astype(np.float16)
+    own = HashedSlots(7, 0, 3, True, 5, memory)
+    turned = Projected(D, _numbers(D), _basis(), own)
+    span = int(ids[-1] - ids[20] + 1)
+    quotient = _hashed("quotient", 8, int(ids[20]), span)
+    segments = (Segment(N - cold, Dense(D, "fp16")), Segment(20, turned))
+    return rowmap, (*segments, Segment(cold - 20, quotient))
+
+
 def _masks():
     """Three fields: no column kept, some of them before a bit string, all of them."""
     some = Columns(D, np.array([0, 3, 4, 12]), _numbers(D - 4), Centroids(4, True, _halves(9, 4)))
@@ -94,6 +119,22 @@ def _masks():
     rows = (20, 30, N - 50)
     segments = tuple(Segment(n, codec) for n, codec in zip(rows, codecs, strict=True))
     return Ranges(N, 0, np.cumsum(rows)), segments
+
+
+def _train(rows, columns, ranks, bits=0):
+    around = (1, *ranks, 1)
+    sizes = zip(rows, around, columns, around[1:], strict=False)
+    return TensorTrain(D, bits, tuple(_numbers(*size) for size in sizes))
+
+
+def _train_tiers():
+    """Hot rows dense, the rest by two fields: each a train in its own slots."""
+    labels = (np.arange(N) % 5 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([20, cold]))])
+    turned = Projected(D, _numbers(D), None, _train((5, 8), (7, 2), (4,), 6))
+    hot = Segment(N - cold, Dense(D, "fp16"))
+    return rowmap, (hot, Segment(20, _train((4, 5), (2, 7), (3,))), Segment(cold - 20, turned))
 
 
 def _halves(*shape):
@@ -129,12 +170,29 @@ CASES = {
     "centroids-5": lambda: _whole(Centroids(D, True, _halves(5, D))),
     "centroids-300-fp32": lambda: _whole(Centroids(D, False, _numbers(300, D))),
     "strings": _strings,
+    "train-3": lambda: _whole(_train((6, 3, 4), (2, 2, 4), (5, 7))),
+    "train-wide": lambda: _whole(_train((2, 36), (1, 20), (2,))),
+    "train-four": lambda: _whole(_train((3, 2, 4, 3), (2, 7, 1, 1), (3, 17, 2))),
+    "train-slots": lambda: _whole(_train((9, 8), (13, 1), (6,), 7)),
+    "train-tiers": _train_tiers,
     "columns-zero": lambda: _whole(Columns(D, np.arange(1, D, 2), None, Dense(6, "fp16"))),
     "columns-fill": lambda: _whole(Columns(D, np.arange(5), _numbers(D - 5), Dense(5, "fp32"))),
     "columns-fields": _masks,
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "hashed-remainder": lambda: _whole(_hashed("remainder", 9, half=False)),
+    "hashed-quotient": lambda: _whole(_hashed("quotient", 11)),
+    "hashed-product": lambda: _whole(_hashed("quotient", 11, combine="product", half=False)),
+    "hashed-bits": lambda: _whole(_hashed("bits", 3)),
+    "hashed-scale": lambda: _whole(_hashed("remainder", 9, scale="fp16")),
+    "hashed-scale-fp32": lambda: _whole(_hashed("remainder", 9, scale="fp32")),
+    "hashed-slots": lambda: _whole(HashedSlots(D, 0, 4, True, 3, _numbers(29))),
+    "hashed-slots-signature": lambda: _whole(
+        HashedSlots(D, 11, 1, False, 3, _numbers(29).astype(np.float16))
+    ),
+    "hashed-network": lambda: _whole(HashedNetwork(D, 5, 9, _numbers(21, D).astype(np.float16))),
+    "hashed-fields": _fields_hashed,
     "shards": _tiers,
     "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
@@ -176,7 +234,11 @@ def strings(segment: Segment) -> dict[str, np.ndarray]:
         innermost = innermost.inner
     random = np.random.default_rng(segment.rows)
     packed = segment.codec.layout().packed
-    return {p.name: random.integers(0, len(innermost.book), segment.rows) for p in packed}
+    if isinstance(innermost, TensorTrain):
+        most = int(np.prod(innermost.rows))
+        return {p.name: random.integers(0, most, segment.rows) for p in packed}
+    book = getattr(innermost, "book", ())
+    return {p.name: random.integers(0, len(book) or 2**p.bits, segment.rows) for p in packed}
 
 
 SHARD_BYTES = {"shards": 500}

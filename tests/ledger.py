@@ -46,10 +46,20 @@ UNTRAINED = (
     'rotate --then "quantize --bits 2"',
     'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
     'rotate --basis itq --then "binarize --scale row"',
+    "hash --budget 10x",
+    "hash --scheme qr --budget 10x",
+    "hash --scheme qr --combine product --budget 10x",
+    "hash --scheme memcom --budget 10x",
+    "hash --scheme bch --budget 10x",
+    "hash --scheme robe --budget 10x",
+    "hash --scheme lma --budget 10x",
     "svd",
     "svd --rank-share 0.5 --coords int8",
     "svd --target-error 0.3 --coords fp16",
     'svd --budget 6x --then "quantize --bits 3"',
+    "tt",
+    "tt --budget 16x",
+    "tt --rank 16 --columns first",
 )
 TRAINED = (
     "aq",
@@ -62,6 +72,7 @@ TRAINED = (
     "xlightfm --budget 8x",
     "saec",
     "saec --clusters 3",
+    "hash --scheme dhe",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

@@ -54,8 +54,10 @@ def table(name, entry, tensors):
         shared = {part: tensors[t] for part, t in segment["shared"].items()}
         begin = tensor.removesuffix("rows")
         strings = {t[len(begin) :]: a for t, a in tensors.items() if t.startswith(begin)}
-        rows, _ = decode(segment, d, records, shared, strings)
         mine = segments == i
+        ids = np.empty(segment["rows"], np.int64)
+        ids[positions[mine]] = np.flatnonzero(mine)
+        rows, _ = decode(segment, d, records, shared, strings, ids)
         out[mine] = rows[positions[mine]]
     return out
 
@@ -95,9 +97,10 @@ def unpack(raw, d, b):
 class Fields:
     """Takes fields off the front of records, in order, and parts that are bit strings."""
 
-    def __init__(self, records, strings):
+    def __init__(self, records, strings, ids):
         self.left = records
         self.strings = strings
+        self.ids = ids
 
     def string(self, part, b):
         n = len(self.left)
@@ -110,9 +113,9 @@ class Fields:
         return np.ascontiguousarray(raw).view(dtype).reshape(len(raw), count)
 
 
-def decode(segment, d, records, shared, strings):
+def decode(segment, d, records, shared, strings, ids):
     """Rows of a segment, and what is left of its records."""
-    config, fields = segment["config"], Fields(records, strings)
+    config, fields = segment["config"], Fields(records, strings, ids)
     assert segment["version"] == 1
     rows = CODECS[segment["codec"]](config, d, fields, shared)
     return rows, fields.left
@@ -165,7 +168,7 @@ def projected(config, d, fields, shared):
     k = config["coordinates"]
     inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
     strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
-    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared, strings)
+    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared, strings, fields.ids)
     if not k:
         return shared["offset"] + c
     out = np.tile(shared["offset"], (len(c), 1))
@@ -178,7 +181,9 @@ def columns(config, d, fields, shared):
     kept = np.unpackbits(shared["kept"], bitorder="little")[:d].astype(bool)
     inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
     strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
-    c, fields.left = decode(config["inner"], int(kept.sum()), fields.left, inner_shared, strings)
+    c, fields.left = decode(
+        config["inner"], int(kept.sum()), fields.left, inner_shared, strings, fields.ids
+    )
     out = np.zeros((len(c), d), np.float32)
     out[:, kept] = c
     if config["fill"] == "values":
@@ -226,7 +231,92 @@ def product(config, d, fields, shared):
     return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
 
 
+def tensor_train(config, d, fields, shared):
+    n, columns = config["rows"], config["columns"]
+    b = config["slots"]
+    rest = fields.string("slots", b) if b else np.arange(len(fields.left))
+    digits = []
+    for size in reversed(n):
+        digits.insert(0, rest % size)
+        rest = rest // size
+    row = shared["core0"][digits[0]][:, 0]
+    for k in range(1, len(n)):
+        slabs = shared[f"core{k}"][digits[k]]
+        left = row.reshape(len(row), int(np.prod(columns[:k])), slabs.shape[1])
+        row = np.zeros((len(row), left.shape[1], *slabs.shape[2:]), np.float32)
+        for i in range(slabs.shape[1]):
+            row = row + left[:, :, i, None, None] * slabs[:, i, None]
+    return row.reshape(len(row), int(np.prod(columns)))[:, :d]
+
+
+def hashed(config, d, fields, shared):
+    i, size = fields.ids - config["first"], config["size"]
+    scheme, span = config["scheme"], config["span"]
+    if scheme == "bits":
+        groups = max(1, -(-(span - 1).bit_length() // size))
+        picks = [i >> (size * k) & 2**size - 1 for k in range(groups)]
+    else:
+        picks = [i % size] + ([size + i // size] if scheme == "quotient" else [])
+    table = shared["shared"].astype(np.float32)
+    out = table[picks[0]]
+    for pick in picks[1:]:
+        out = out * table[pick] if config["combine"] == "product" else out + table[pick]
+    if config["scale"] != "none":
+        out = out * fields.take(NUMBERS[config["scale"]], 1).astype(np.float32)
+    return out
+
+
+def hashes(seed, keys, count):
+    def mix(x):
+        x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        return x ^ x >> np.uint64(31)
+
+    step = np.uint64(0x9E3779B97F4A7C15)
+    seeds = np.full((1, 1), seed, np.uint64)
+    keys = np.asarray(keys, np.uint64)[:, None]
+    streams = mix(mix(seeds + step) + step * (keys + np.uint64(1)))
+    return mix(streams + step * (np.arange(count, dtype=np.uint64) + np.uint64(1)))
+
+
+def hashed_slots(config, d, fields, shared):
+    bits, block, m = config["bits"], config["block"], config["slots"]
+    keys = fields.string("signature", bits) if bits else fields.ids
+    words = hashes(config["seed"], keys, -(-d // block))
+    j = np.arange(d)
+    slots = (words >> np.uint64(1)) % np.uint64(m)
+    at = (slots[:, j // block].astype(np.int64) + j % block) % m
+    out = shared["memory"].astype(np.float32)[at]
+    if config["signs"] == "none":
+        return out
+    return np.where((words & np.uint64(1))[:, j // block] == 1, -out, out)
+
+
+def units(seed, keys, count):
+    high = (hashes(seed, keys, count) >> np.uint64(40)).astype(np.int64) - 2**23
+    return high.astype(np.float32) * np.float32(2.0**-23)
+
+
+def chain(start, left, right):
+    out = np.tile(start, (len(left), 1))
+    for k in range(left.shape[1]):
+        out = out + left[:, k : k + 1] * right[k]
+    return out
+
+
+def hashed_network(config, d, fields, shared):
+    k, h, seed = config["hashes"], config["hidden"], config["seed"]
+    layer = units(seed + 1, np.arange(k + 1), h)
+    z = chain(layer[k], units(seed, fields.ids, k), layer)
+    output = shared["output"].astype(np.float32)
+    return chain(output[h], np.where(z > 0, z, np.float32(0)), output)
+
+
 CODECS = {
+    "tensor-train": tensor_train,
+    "hashed": hashed,
+    "hashed-slots": hashed_slots,
+    "hashed-network": hashed_network,
     "additive": additive,
     "product": product,
     "centroids": centroids,

@@ -10,8 +10,22 @@ from embcompress.options import declared
 _TEXT = {
     "then": ("cast --to fp16", "quantize --bits 3 --group-size 2", "binarize --scale row"),
     "budget": ("8x", "5bpw", "30KB"),
+    "rank": ("3", "4,5"),
+    "shape": ("70x2,61x6", "17x3,16x1,4x2,4x2"),
     "groups": ("0.5:7,0.25:90,3", "0.02:4096,1"),
 }
+
+
+_WITH = {
+    ("hash", "combine"): {"scheme": "qr"},
+    ("hash", "bits"): {"scheme": "lma"},
+    ("hash", "slots"): {"scheme": "lma"},
+    ("hash", "block"): {"scheme": "robe"},
+    ("hash", "sign"): {"scheme": "robe"},
+    ("hash", "hidden"): {"scheme": "dhe"},
+    ("hash", "hashes"): {"scheme": "dhe"},
+}
+"""What an option cannot do without."""
 
 
 def values(option):
@@ -38,7 +52,7 @@ def variants():
                 if value != option.default:
                     yield (
                         f"{name}-{option.name}-{value}".replace(" ", "_"),
-                        cls(**{option.name: value}),
+                        cls(**{option.name: value}, **_WITH.get((name, option.name), {})),
                     )
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
+from embcompress.artifact.writer import ragged_tensors
 from embcompress.codecs.base import PackedRows, Parts, RaggedRows
+from embcompress.codecs.hostile import Array
 
 
 @dataclass
@@ -80,4 +82,16 @@ class MemoryStore:
         """Encoded rows ``start … stop - 1``."""
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: v.slice(start, stop) for k, v in self._packed[segment].items()}
-        return Parts(self._records[segment][start:stop], 0, ragged, packed)
+        return Parts(self._records[segment][start:stop], 0, ragged, packed, start)
+
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, by tensor name."""
+        form = self._form
+        found: dict[str, Array] = {}
+        for i, records in enumerate(self._records):
+            if records.shape[1]:
+                found[form.tensor(i, "rows")] = records
+            found |= {form.tensor(i, f"{k}.bits"): v.string for k, v in self._packed[i].items()}
+            for part, rows in self._ragged[i].items():
+                found |= ragged_tensors(form, i, part, rows)
+        return found

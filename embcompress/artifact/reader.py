@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact import checksums
+from embcompress.artifact.arrays import ragged_rows
 from embcompress.artifact.checksums import HEADER, Block, Guard
 from embcompress.artifact.form import (
     CHECKSUMS,
@@ -33,6 +34,7 @@ from embcompress.errors import BadInput
 from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
 from embcompress.tables.header import Header, TensorInfo
+from embcompress.tables.keys import Keys, read_keys, vocabulary
 
 _SMALL = 2**26
 """Bytes of a file whose records are not copied from the map: all of it may count as memory."""
@@ -158,6 +160,27 @@ class Artifact(Mapping[str, CompressedTable]):
             raise BadInput(f"{self.path}: tensor '{tensor}' is missing or malformed")
         return dict(zip(MEASURED, self.array(tensor).tolist(), strict=True))
 
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they are known: tokens, or integers.
+
+        They are tensors beside the table, or the lines of a ``vocab.txt`` in a model's folder when
+        there are as many as rows.
+
+        Raises:
+            BadInput: They are not keys of the table's rows, or damaged.
+        """
+        n = self._tables[name].shape[0]
+
+        def raw(tensor: str) -> NDArray[np.uint8]:
+            data = self.raw(tensor)
+            self.guard.whole(tensor, len(data))
+            return data if data.ctypes.data % 8 == 0 else data.copy()
+
+        found = read_keys(self.tensors, raw, name, n, str(self.path))
+        if found is None and self.files.files is not None:
+            found = vocabulary(self.files.files.folder, n)
+        return found
+
     def blocks(self) -> list[Block]:
         """All checked chunks in the order of their digests: of each file the header comes first."""
         blocks: list[Block] = []
@@ -257,23 +280,13 @@ class FileStore:
         return self._form.tensor(segment, f"{part}.bits")
 
     def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
-        names = [
-            self._form.tensor(segment, f"{part}.{p}") for p in ("data", "addresses", "lengths")
-        ]
-        for name in names:
-            if name not in self._artifact.tensors:
-                raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing")
-        data, addresses, lengths = (self._artifact.array(n) for n in names)
-        if (
-            data.dtype != np.uint8
-            or data.ndim != 1
-            or addresses.dtype != np.int64
-            or addresses.shape != (-(-rows // RaggedRows.EVERY),)
-            or lengths.dtype not in (np.uint8, np.uint16, np.uint32)
-            or lengths.shape != (rows,)
-        ):
-            raise BadInput(f"{self._artifact.path}: ragged part '{names[0]}' is malformed")
-        return RaggedRows(data, addresses, lengths)
+        pieces = {
+            p: self._artifact.array(tensor)
+            for p in ("data", "addresses", "lengths")
+            if (tensor := self._form.tensor(segment, f"{part}.{p}")) in self._artifact.tensors
+        }
+        where = f"{self._artifact.path}: '{self._form.tensor(segment, part)}'"
+        return ragged_rows(pieces, rows, where)
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment, mapped; what ``rows`` lie in is checked."""
@@ -308,7 +321,19 @@ class FileStore:
                 records = data.reshape(stop - start, size)
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed)
+        return Parts(records, 0, ragged, packed, start)
+
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, mapped, by tensor name; checked."""
+        names = [*self._records]
+        for i, segment in enumerate(self._form.segments):
+            names += [self._string(i, part) for part in self._packed[i]]
+            for part in segment.codec.layout().ragged:
+                pieces = ("data", "addresses", "lengths")
+                names += [self._form.tensor(i, f"{part}.{p}") for p in pieces]
+        for name in names:
+            self._artifact.guard.whole(name, len(self._artifact.raw(name)))
+        return {name: self._artifact.array(name) for name in names}
 
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]

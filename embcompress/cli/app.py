@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import comparing, compress, listing, neighbors, recipes, rows, sizes
+from embcompress.cli import (
+    comparing,
+    compress,
+    conversion,
+    listing,
+    neighbors,
+    recipes,
+    rows,
+    sizes,
+)
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -39,6 +48,7 @@ def build(only: str | None = None) -> typer.Typer:
     for verb, example in (
         (recipes.plan_recipe, "plan embcompress.toml"),
         (recipes.run_recipe, "run embcompress.toml"),
+        (conversion.convert_file, "convert glove.6B.50d.txt -o glove.safetensors"),
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
         (
             comparing.compare,

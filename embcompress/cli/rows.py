@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from embcompress.artifact.reader import Artifact as OpenArtifact
+
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")]
+RowKeys = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY,…",
+        help="Rows by their keys, such as tokens: the,of.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
@@ -26,6 +36,11 @@ def lookup(
     ids_file: Annotated[
         Path | None,
         typer.Option(help="Row numbers in an .npy file of integers.", show_default=False),
+    ] = None,
+    keys: RowKeys = None,
+    keys_file: Annotated[
+        Path | None,
+        typer.Option(help="Keys in a text file, one a line.", show_default=False),
     ] = None,
     table: Annotated[
         str | None, typer.Option(help="The table, when the file has several.", show_default=False)
@@ -42,13 +57,19 @@ def lookup(
     from embcompress.pipeline.restore import pick_table
     from embcompress.tables.npy import write_npy_header
 
-    if (ids is None) == (ids_file is None):
-        raise UsageError("lookup wants --ids 0,17 or --ids-file FILE")
+    if sum(given is not None for given in (ids, ids_file, keys, keys_file)) != 1:
+        raise UsageError(
+            "lookup wants one of --ids 0,17, --ids-file FILE, --keys the,of and --keys-file FILE"
+        )
     if npy is not None:
         check_target(npy, force=force, inputs=(artifact,))
-    numbers = parse_ids(ids) if ids is not None else _read_ids(ids_file)
+    wanted = _read_keys(keys_file) if keys_file is not None else split_keys(keys)
     with open_artifact(artifact) as opened:
         found = pick_table(opened, table)
+        if wanted is not None:
+            numbers = rows_of(opened, found.name, wanted)
+        else:
+            numbers = parse_ids(ids) if ids is not None else _read_ids(ids_file)
         try:
             rows = found.lookup(numbers)
         except IndexError as error:
@@ -57,12 +78,42 @@ def lookup(
         write_atomically(npy, write_npy_header(rows.shape, "F32") + rows.tobytes())
     elif json:
         document = [
-            {"id": int(i), "row": row} for i, row in zip(numbers, rows.tolist(), strict=True)
+            {"id": int(i), **({"key": wanted[at]} if wanted else {}), "row": row}
+            for at, (i, row) in enumerate(zip(numbers, rows.tolist(), strict=True))
         ]
         print(jsonlib.dumps(document))
     else:
-        for i, row in zip(numbers, rows, strict=True):
+        for i, row in zip(wanted or numbers, rows, strict=True):
             print(i, *(f"{x:.9g}" for x in row))
+
+
+def split_keys(text: str | None) -> list[str] | None:
+    """The keys of --keys."""
+    return None if text is None else text.split(",")
+
+
+def _read_keys(path: Path) -> list[str]:
+    from embcompress.tables.file import SourceFile
+
+    with SourceFile(path) as file:
+        text = file.read(0, file.size).decode(errors="surrogateescape")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def rows_of(artifact: OpenArtifact, table: str, keys: list[str]) -> NDArray[np.int64]:
+    """Row numbers of keys, int64 [b].
+
+    Raises:
+        UsageError: The table has no keys, or not one of these.
+        BadInput: Its keys are damaged.
+    """
+    known = artifact.row_keys(table)
+    if known is None:
+        raise UsageError(
+            f"{artifact.path}: table '{table}' has no keys: convert makes them of word vectors and"
+            " Parquet files, and a model's folder has a vocab.txt; use --ids"
+        )
+    return known.find(keys, table)
 
 
 def parse_ids(text: str) -> NDArray[np.int64]:

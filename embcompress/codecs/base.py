@@ -212,18 +212,20 @@ class Parts:
         at: Byte offset in a record where this codec's fields begin.
         ragged: Ragged parts by name.
         packed: Bit strings by name.
+        first: Position in the segment of row 0, for codecs whose rows follow from where they are.
     """
 
     records: NDArray[np.uint8]
     at: int = 0
     ragged: Mapping[str, RaggedRows] = field(default_factory=dict)
     packed: Mapping[str, PackedRows] = field(default_factory=dict)
+    first: int = 0
 
     def inner(self, own_bytes: int) -> Parts:
         """The view of the codec inside one whose own fields take ``own_bytes``."""
         ragged = {k[len(INNER) :]: v for k, v in self.ragged.items() if k.startswith(INNER)}
         packed = {k[len(INNER) :]: v for k, v in self.packed.items() if k.startswith(INNER)}
-        return Parts(self.records, self.at + own_bytes, ragged, packed)
+        return Parts(self.records, self.at + own_bytes, ragged, packed, self.first)
 
     def values(self, layout: Layout, name: str, start: int, stop: int) -> Array:
         """One field of a range of records, copied out, [stop - start, count]."""
@@ -239,14 +241,13 @@ class Parts:
 class Codec(ABC):
     """A storage form. Immutable; decodes rows, never encodes.
 
-    A codec addresses rows by their position in its segment, or by original row id when
-    ``by_id`` is set (hashing); such a codec may have no parts.
+    A codec addresses rows by their position in its segment. One that hashes is ``by_id``: it is
+    told original row numbers beside the positions, and may have no parts.
     """
 
     registered: ClassVar[list[type[Codec]]] = []
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    by_id: ClassVar[bool] = False
     dim: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -255,6 +256,23 @@ class Codec(ABC):
             if any(c.name == cls.name and c.__module__ != cls.__module__ for c in cls.registered):
                 raise TypeError(f"two codecs are called {cls.name}")
             Codec.registered.append(cls)
+
+    @property
+    def by_id(self) -> bool:
+        """Whether rows are told as pairs of original row number and position."""
+        return False
+
+    def addressed(self, ids: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows as ``decode``, ``dots`` and their like are told of them.
+
+        Args:
+            ids: int64 [b], original row numbers.
+            positions: int64 [b], in the segment or the parts that are read.
+
+        Returns:
+            int64 [b], the positions; int64 [b, 2], number and position, when ``by_id``.
+        """
+        return np.stack([ids, positions], axis=1) if self.by_id else positions
 
     @abstractmethod
     def layout(self) -> Layout:
@@ -289,7 +307,7 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            rows: int64 [b], positions in the segment (original ids when ``by_id``), in range.
+            rows: As `addressed` gives them, in range.
             out: float32 [b, D], C-contiguous, written whole.
         """
 
@@ -301,7 +319,7 @@ class Codec(ABC):
         Args:
             parts: The segment's encoded rows.
             queries: float32 [q, D], C-contiguous.
-            rows: int64 [b], positions in the segment, in range.
+            rows: As `addressed` gives them, in range.
 
         Returns:
             float32 [q, b], or None where decoding the rows is the best way.
@@ -313,7 +331,7 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            rows: int64 [b], positions in the segment, in range.
+            rows: As `addressed` gives them, in range.
 
         Returns:
             float32 [b], or None where decoding the rows is the best way.
@@ -327,13 +345,40 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            first: int64 [b], positions in the segment, in range.
-            second: int64 [b], likewise.
+            first: Rows as `addressed` gives them, in range.
+            second: As many, likewise.
 
         Returns:
             float32 [b], or None where decoding the rows is the best way.
         """
         return None
+
+    def sum_bags(
+        self,
+        parts: Parts,
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        out: NDArray[np.float32],
+        *,
+        mean: bool,
+    ) -> bool:
+        """Sums of rows over bags, computed on codes.
+
+        A bag of one row without a weight has that row's bits.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment, in range.
+            offsets: int64 [bags + 1], ascending, from 0 to b: where bags begin, and the end.
+            weights: float32 [b], or empty for none.
+            out: float32 [bags, D], C-contiguous, written whole.
+            mean: Whether sums are divided by the bags' lengths.
+
+        Returns:
+            False where adding up decoded rows is the best way; then nothing was written.
+        """
+        return False
 
     @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:

@@ -37,6 +37,10 @@ class Columns(Codec):
     fill: NDArray[np.float32] | None
     inner: Codec
 
+    @property
+    def by_id(self) -> bool:
+        return self.inner.by_id
+
     def layout(self) -> Layout:
         return Layout().then(self.inner.layout())
 

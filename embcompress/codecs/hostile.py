@@ -35,6 +35,24 @@ class Config:
             raise BadInput(f"{self.where}: {key} is {value!r:.60}, not from {low} to {high}")
         return value
 
+    def integers(self, key: str, fewest: int, most: int, low: int, high: int) -> tuple[int, ...]:
+        """A list of ``fewest`` to ``most`` whole numbers, each from ``low`` to ``high``.
+
+        Raises:
+            BadInput: Missing, of another type or length, or a number outside the range.
+        """
+        values = self._take(key)
+        if (
+            not isinstance(values, list)
+            or not fewest <= len(values) <= most
+            or not all(type(value) is int and low <= value <= high for value in values)
+        ):
+            raise BadInput(
+                f"{self.where}: {key} is {values!r:.60}, not {fewest} to {most} numbers from {low}"
+                f" to {high}"
+            )
+        return tuple(values)
+
     def choice(self, key: str, *choices: str) -> str:
         """One of some words.
 

@@ -35,6 +35,10 @@ class Projected(Codec):
     basis: NDArray[np.float32] | None
     inner: Codec
 
+    @property
+    def by_id(self) -> bool:
+        return self.inner.by_id
+
     def layout(self) -> Layout:
         return Layout().then(self.inner.layout())
 

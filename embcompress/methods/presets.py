@@ -130,6 +130,73 @@ PRESETS = (
         "Yang et al. 2020, Mixed-precision embedding using a cache",
     ),
     Preset(
+        "naive hash",
+        "hash --scheme naive --budget 10x",
+        False,
+        "the hashing trick: the paper learns through collisions; here the rows of a bucket become"
+        " their mean",
+        "Weinberger et al. 2009, Feature hashing for large scale multitask learning",
+    ),
+    Preset(
+        "QR",
+        "hash --scheme qr --budget 10x",
+        False,
+        "quotient-remainder trick: two tables fitted to the trained one by least squares; --combine"
+        " product for its element-wise product",
+        "Shi et al. 2020, Compositional embeddings using complementary partitions for"
+        " memory-efficient recommendation systems",
+    ),
+    Preset(
+        "MEmCom",
+        "hash --scheme memcom --budget 10x",
+        False,
+        "a shared row times a number of each row: the best rank-one fit of every bucket",
+        "Pansare et al. 2022, Learning compressed embeddings for on-device inference",
+    ),
+    Preset(
+        "BCH",
+        "hash --scheme bch --budget 10x",
+        False,
+        "binary code hashing of row numbers, not of 64-bit feature ids, whose high bits are"
+        " constant here; one table, groups of neighbouring bits, least squares",
+        "Yan et al. 2021, Binary code based hash embedding for web-scale applications",
+    ),
+    Preset(
+        "FDH",
+        "hash --scheme qr --keep-hot 0.05 --hot-as fp32 --frequencies FILE",
+        False,
+        "hot rows dense, the others hashed twice by their original numbers",
+        "Zhang et al. 2020, Model size reduction using frequency based double hashing for"
+        " recommender systems",
+    ),
+    Preset(
+        "ROBE",
+        "hash --scheme robe --budget 10x",
+        False,
+        "blocks of 16 columns in one circular memory; slots are means in place of what training"
+        " makes of them; --sign for hashed signs",
+        "Desai et al. 2022, Random offset block embedding (ROBE) for compressed embedding tables in"
+        " deep learning recommendation systems",
+    ),
+    Preset(
+        "LMA",
+        "hash --scheme lma --budget 10x",
+        False,
+        "the signature is of the trained row and is stored and counted; the paper takes it from"
+        " co-occurrence data",
+        "Desai et al. 2021, Semantically constrained memory allocation (SCMA) for embedding in"
+        " efficient recommendation systems",
+    ),
+    Preset(
+        "DHE",
+        "hash --scheme dhe --hidden 1024",
+        False,
+        "the network's shape without its training: one fixed random layer, and an output layer by"
+        " least squares",
+        "Kang et al. 2021, Learning to embed categorical features without embedding tables for"
+        " recommendation",
+    ),
+    Preset(
         "LightRec",
         "aq --codebooks 8 --bits 8",
         False,
@@ -154,5 +221,30 @@ PRESETS = (
         " no stored form of its own, and the nearest is the product of lower rank",
         "Deng et al. 2023, Enhancing cross-category learning in recommendation systems with"
         " multi-layer embedding training",
+    ),
+    Preset(
+        "TT-Rec",
+        "tt --rank 16",
+        False,
+        "the paper trains the cores; here they are fitted to a trained table, which needs its rows"
+        " in a good order (--order cluster) to lose less",
+        "Yin et al. 2021, TT-Rec: Tensor train compression for deep learning recommendation models",
+    ),
+    Preset(
+        "LLRec",
+        "tt --rank 16",
+        False,
+        "as TT-Rec; the paper trains the cores by distillation from a larger model",
+        "Wang et al. 2020, Next point-of-interest recommendation on resource-constrained mobile"
+        " devices",
+    ),
+    Preset(
+        "STTD",
+        "tt --rank 16 --columns first",
+        False,
+        "A ⋉ B = A(B ⊗ I_t) hands a factor t of the columns through to the first core, here all of"
+        " them; --shape moves any other factor; the paper trains the cores",
+        "Xia et al. 2022, On-device next-item recommendation with self-supervised knowledge"
+        " distillation",
     ),
 )

@@ -393,7 +393,9 @@ class Ranked:
         lost = np.zeros(len(weights))
         for index in range(coordinates.tiles):
             tile = coordinates.tile(index)
-            wide = tile.rows.astype(np.float64) - decoded(encoder, tile.ids, tile.rows)
+            wide = tile.rows.astype(np.float64) - decoded(
+                encoder, tile.ids, tile.rows, tile.position
+            )
             lost[tile.ids] = np.einsum("ij,ij->i", wide, wide)
         if len(lost) == self._rows.shape[0]:
             return float(weights @ lost)

@@ -184,13 +184,13 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
             for p in layout.packed:
                 strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)
                 later.packed.append((span.segment, p.name, span.position, strings[p.name]))
-            ids = tile.ids if codec.by_id else np.arange(len(tile.ids), dtype=np.int64)
-            parts = Parts(records, 0, runs, strings)
-            if len(ids) == len(rows):
-                codec.decode(parts, ids, decoded)
+            told = codec.addressed(tile.ids, np.arange(len(tile.ids), dtype=np.int64))
+            parts = Parts(records, 0, runs, strings, span.position)
+            if len(told) == len(rows):
+                codec.decode(parts, told, decoded)
             else:
-                own = np.empty((len(ids), rows.shape[1]), np.float32)
-                codec.decode(parts, ids, own)
+                own = np.empty((len(told), rows.shape[1]), np.float32)
+                codec.decode(parts, told, own)
                 decoded[span.rows - start] = own
         comparison.add(start, rows, decoded)
         return later

@@ -90,14 +90,19 @@ class SegmentRows:
         """How many tiles a pass has."""
         return len(self.present)
 
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it."""
+        return self._span(index).rows
+
     def tile(self, index: int) -> Tile:
         """Read one tile."""
         number = self.present[index]
-        start, stop = self.reader.bounds(number)
-        rows = self.reader.read(number)
-        for span in self.rowmap.spans(start, stop):
+        return self.cut(self._span(index), self.reader.bounds(number)[0], self.reader.read(number))
+
+    def _span(self, index: int) -> Span:
+        for span in self.rowmap.spans(*self.reader.bounds(self.present[index])):
             if span.segment == self.segment:
-                return self.cut(span, start, rows)
+                return span
         raise AssertionError("a tile lacks the segment it was listed for")
 
     def cut(self, span: Span, start: int, rows: NDArray[np.float32]) -> Tile:

@@ -63,6 +63,10 @@ class Coordinates:
         """As many as the rows have."""
         return self.source.tiles
 
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it."""
+        return self.source.ids(index)
+
     def tile(self, index: int) -> Tile:
         """Read one tile of coordinates."""
         tile = self.source.tile(index)
@@ -97,6 +101,11 @@ class SampleRows:
     def tiles(self) -> int:
         """Tiles of 4,096 rows."""
         return -(-len(self.values) // TILE)
+
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Row numbers of a tile, those in the sample."""
+        start = index * TILE
+        return np.arange(start, min(start + TILE, len(self.values)), dtype=np.int64)
 
     def tile(self, index: int) -> Tile:
         """One tile."""

@@ -77,7 +77,7 @@ class ColumnsEncoder(Encoder):
 
 
 def decoded(
-    encoder: Encoder, ids: NDArray[np.int64], rows: NDArray[np.float32]
+    encoder: Encoder, ids: NDArray[np.int64], rows: NDArray[np.float32], first: int = 0
 ) -> NDArray[np.float32]:
     """What rows decode to once an encoder has encoded them, float32 [b, D].
 
@@ -85,6 +85,7 @@ def decoded(
         encoder: Fitted.
         ids: int64 [b], original row numbers.
         rows: float32 [b, D], finite, C-contiguous.
+        first: Position of the first row.
     """
     import numpy as np
 
@@ -99,8 +100,8 @@ def decoded(
         run.extend(encoded[part])
         runs[part] = run.build()
     strings = {p.name: PackedRows.build(encoded[p.name], p.bits) for p in layout.packed}
-    parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings)
+    parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings, first)
     out = np.empty(rows.shape, np.float32)
     positions = np.arange(len(ids), dtype=np.int64)
-    encoder.codec.decode(parts, ids if encoder.codec.by_id else positions, out)
+    encoder.codec.decode(parts, encoder.codec.addressed(ids, positions), out)
     return out

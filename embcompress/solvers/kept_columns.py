@@ -55,6 +55,10 @@ class KeptColumns:
         """As many as the rows have."""
         return self.source.tiles
 
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it."""
+        return self.source.ids(index)
+
     def tile(self, index: int) -> Tile:
         """Read one tile of the columns."""
         tile = self.source.tile(index)

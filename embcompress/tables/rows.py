@@ -53,3 +53,7 @@ class Rows(Protocol):
     def tile(self, index: int) -> Tile:
         """Read one tile; safe from several threads."""
         ...
+
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it: int64 [b], ascending."""
+        ...

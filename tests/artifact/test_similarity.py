@@ -13,6 +13,7 @@ from embcompress.pipeline.memory import compress
 from embcompress.pipeline.settings import Settings
 from tests.goldens import CASES as GOLDENS
 from tests.goldens import artifact as golden
+from tests.goldens import place_of
 from tests.variants import frequencies_for, groupings, variants
 
 N, D = 1500, 11
@@ -119,8 +120,8 @@ def test_scores_are_those_of_decoded_rows(variant, grouping, made):
 
 @pytest.mark.parametrize("case", GOLDENS)
 def test_every_storage_form(case, tmp_path):
-    golden(GOLDENS[case], tmp_path / "g.safetensors")
-    compressed = embcompress.open(tmp_path / "g.safetensors")["emb.weight"]
+    golden(case, tmp_path)
+    compressed = embcompress.open(place_of(case, tmp_path))["emb.weight"]
     check_scores(compressed)
     check_pairs(compressed)
 
