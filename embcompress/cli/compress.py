@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,7 +154,6 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         if output is None and not dry_run:
             raise UsageError("-o OUTPUT is missing; --dry-run shows sizes without one")
         gates = gates_from(options)
-        baseline = baseline_from(options["baseline"])
         own = {name: options[name] for name in declared(method)}
         shared = {name: options[name] for name in declared(Settings)}
         job = Job(
@@ -169,13 +169,13 @@ def verb(method: type[Method]) -> Callable[..., Any]:
             frequencies=frequencies,
             fields=fields,
             gates=gates,
-            baseline=baseline,
             full_report=not no_report or gates.needs_full,
             keep_failed=keep_failed,
             force=force,
         )
         files = check_report_files(report or [], force=force)
         with written_on_failure(files):
+            job = replace(job, baseline=baseline_from(options["baseline"]))
             outcome: Outcome = run(job, progress_for(quiet=quiet))
         if not quiet:
             show_choice(outcome.choice, verbose=verbose)

@@ -112,7 +112,6 @@ def run_recipe(
     from embcompress.pipeline.recipe import find_recipe, job_of, read_recipe
     from embcompress.pipeline.run import run
 
-    earlier = baseline_from(baseline)
     read = read_recipe(find_recipe(recipe))
     job = job_of(
         read,
@@ -124,9 +123,9 @@ def run_recipe(
         keep_failed=keep_failed,
         full_report=not no_report,
     )
-    job = replace(job, baseline=earlier)
     files = check_report_files([*read.report, *(report or [])], force=force)
     with written_on_failure(files):
+        job = replace(job, baseline=baseline_from(baseline))
         outcome = run(job, progress_for(quiet=quiet))
     if not quiet:
         show_choice(outcome.choice, verbose=verbose)

@@ -61,11 +61,11 @@ def _report(
     from embcompress.threads import available
 
     asked = gates_from(options)
-    from_file = read_gates(gates) if gates else GatesFile(gates=asked)
-    asked = from_file.gates.but(asked)
-    baseline = baseline_from(options["baseline"])
     files = check_report_files(report or [], force=True)
     with written_on_failure(files):
+        from_file = read_gates(gates) if gates else GatesFile(gates=asked)
+        asked = from_file.gates.but(asked)
+        baseline = baseline_from(options["baseline"])
         found = report_artifact(
             artifact,
             against,

@@ -16,6 +16,7 @@ from embcompress.options import nearest
 from embcompress.report.gates import Gates
 from embcompress.tables.file import SourceFile
 from embcompress.tables.quoting import quoted, shown
+from embcompress.tables.sniff import sniff
 
 PROJECT = "pyproject.toml"
 TABLE = "tool.embcompress"
@@ -35,6 +36,9 @@ def read_text(path: Path) -> str:
     with SourceFile(path) as file:
         if file.size > _MAX_BYTES:
             raise BadInput(f"{file.shown}: has {file.size:,} bytes, too many to be read here")
+        kind = sniff(file)
+        if kind.kind != "text" and file.size and not kind.what.startswith("JSON"):
+            raise BadInput(f"{file.shown}: is {kind.what}")
         try:
             return file.read(0, file.size).decode()
         except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from embcompress.artifact.reader import Artifact
 from embcompress.artifact.table import CompressedTable
 from embcompress.errors import BadInput, UsageError
 from embcompress.pipeline.room import fit_memory
+from embcompress.pipeline.row_keys import with_artifact_keys
 from embcompress.pipeline.sizes import table_parts
 from embcompress.progress import Progress
 from embcompress.report.details import Details
@@ -163,7 +164,7 @@ def report_artifact(
                     )
                     compare(original, table, comparison, threads, progress)
                     errors[name] = comparison.result(8 * sum(parts[name].values()), threads)
-                    details[name] = comparison.details()
+                    details[name] = with_artifact_keys(comparison.details(), artifact, name)
                 source.unchanged()
         report = report_on(
             against, path, forms, parts, artifact.nbytes, passed, errors, seed, details

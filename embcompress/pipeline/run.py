@@ -27,6 +27,7 @@ from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
 from embcompress.pipeline.reporting import MOST_DETAILED, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
+from embcompress.pipeline.row_keys import with_source_keys
 from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, group
 from embcompress.pipeline.settings import Settings
@@ -344,7 +345,10 @@ def _write(job: Job, ready: Prepared) -> Outcome:
         if plan.shard_bytes is not None:
             _copy_companions(writer, source, context.progress)
         source.unchanged()
-        details = {n: c.details() for n, c in comparisons.items()}
+        details = {
+            n: with_source_keys(c.details(), source, n, ready.fitted[n].form.shape[0])
+            for n, c in comparisons.items()
+        }
         report = _report(job, ready, placed, errors, details)
         kept = job.keep_failed or all(gate.passed for gate in report.gates)
         if kept:

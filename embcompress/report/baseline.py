@@ -11,6 +11,7 @@ from embcompress.report.changes import Baseline, Change
 from embcompress.report.model import Report
 from embcompress.tables.file import SourceFile
 from embcompress.tables.quoting import shown
+from embcompress.tables.sniff import sniff
 
 _MAX_BYTES = 2**28
 
@@ -28,14 +29,23 @@ def read_report(path: Path) -> Report:
     with SourceFile(path) as file:
         if file.size > _MAX_BYTES:
             raise BadInput(f"{file.shown}: has {file.size:,} bytes, too many for a report")
-        text = bytes(file.read(0, file.size))
+        text = file.read(0, file.size)
+        kind = sniff(file)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
+        what = "text, not JSON" if kind.kind == "text" else kind.what
+        if text.lstrip()[:1] == b"{":
+            what = "JSON that is cut or damaged"
         raise BadInput(
-            f"{shown(path)}: is no report: it is not JSON; --report FILE.json writes one"
+            f"{shown(path)}: is no report but {what}; --report FILE.json writes one"
         ) from error
-    return Report.from_json(document, shown(path))
+    if isinstance(document, dict) and isinstance(message := document.get("error"), str):
+        raise BadInput(f"{shown(path)}: tells of a failed run, not of sizes: {message:.200}")
+    try:
+        return Report.from_json(document, shown(path))
+    except OverflowError as error:
+        raise BadInput(f"{shown(path)}: holds a number that is too large") from error
 
 
 def with_baseline(report: Report, earlier: Report, file: Path) -> Report:

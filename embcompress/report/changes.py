@@ -57,4 +57,4 @@ def _growth(before: float | None, after: float | None) -> float | None:
         return None
     if before == 0:
         return 0.0 if after == 0 else None
-    return after / before - 1
+    return (after - before) / before

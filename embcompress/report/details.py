@@ -107,6 +107,7 @@ class Details:
         neighbours: Of some rows, spread over the table.
         neighbour_rows: Rows searched for them: all, or a random sample.
         limit: The rate-distortion bound at rising rates.
+        keys: Tokens or other keys of the rows named here, by row number, where they are known.
     """
 
     row_error: Histogram
@@ -116,3 +117,12 @@ class Details:
     neighbours: list[RowNeighbours] = field(default_factory=list)
     neighbour_rows: int | None = None
     limit: list[LimitPoint] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[int]:
+        """Every row that is named, ascending."""
+        found = {w.row for w in self.worst}
+        for n in self.neighbours:
+            found |= {n.row, *n.before, *n.after}
+        return sorted(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -62,8 +63,8 @@ class Gates:
     def __post_init__(self) -> None:
         for name, (low, high, words) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(f"--{name.replace('_', '-')} is {words}, not {value}")
+            if value is not None and not low <= value <= min(high, sys.float_info.max):
+                raise UsageError(f"--{name.replace('_', '-')} is {words}, not {value!s:.60}")
 
     @property
     def needs_full(self) -> bool:

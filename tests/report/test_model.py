@@ -93,7 +93,7 @@ def change(path, value):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (change(["schema"], 2), "schema 2 where 2 is known"),
+        (change(["schema"], 1), "schema 1 where 2 is known"),
         (change(["schema"], None), "schema None"),
         (change(["seed"], None), "base.json: lacks seed"),
         (change(["colour"], "red"), "base.json: has unknown colour"),

@@ -14,6 +14,9 @@ from embcompress.report.html.scales import around
 from embcompress.report.model import Report, TableReport
 
 _NAMED = 12
+_DEEP = 1000
+"""Limits so many times below the least error are not drawn: with few rows there is one of 0."""
+
 _LIMIT = "least error of a code for Gaussian rows with the table's second moments"
 
 
@@ -107,9 +110,10 @@ def drawn(
         wide: Whether the picture takes the page's width.
     """
     sizes = [p.size for p in points]
-    known = [p.limit for p in points if p.limit]
+    floor = min(p.error for p in points) / _DEEP
+    known = [p.limit for p in points if p.limit and p.limit > floor]
     x_ends = (min(sizes) / 1.9, max(sizes) * 1.9) if weights else around(sizes, log=True)
-    inside = [(x, y) for x, y in limit if x_ends[0] <= x <= x_ends[1] and y > 0]
+    inside = [(x, y) for x, y in limit if x_ends[0] <= x <= x_ends[1] and y > floor]
     errors = [p.error for p in points] + known + [y for _, y in inside]
     chart = Chart(
         title="Relative error against size", told=_told(points), top=44 if weights else 24,
@@ -129,7 +133,7 @@ def drawn(
     if len(front) > 1:
         chart.add(curve([(x(a), y(b)) for a, b in front], "front"))
     for p in points:
-        if p.limit:
+        if p.limit and p.limit > floor:
             chart.add(line(x(p.size), y(p.error), x(p.size), y(p.limit), "gap"))
             if not inside:
                 at = x(p.size), y(p.limit)

@@ -115,8 +115,8 @@ def _figures(report: Report) -> Iterator[Markup]:
     if report.baseline is not None:
         change = report.baseline.total
         yield tile(
-            "bytes since the baseline", number(change.growth, figures.grown(change.growth)),
-            join("error ", number(change.error_growth, figures.grown(change.error_growth))),
+            "bytes since the baseline", figures.grown(change.growth),
+            f"error {figures.grown(change.error_growth)}",
         )  # fmt: skip
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from embcompress.report.details import Details, RowNeighbours, WorstRow
+from embcompress.report import figures
+from embcompress.report.details import Details, RowNeighbours
 from embcompress.report.html import numbers
 from embcompress.report.html.grids import Title, grid
 from embcompress.report.html.markup import Markup, join, tag
 
 
-def worst_part(worst: list[WorstRow]) -> Markup | None:
+def worst_part(details: Details) -> Markup | None:
     """The rows that lost most; None when there are none."""
+    worst, keys = details.worst, details.keys
     if not worst:
         return None
     used = any(w.frequency is not None for w in worst)
-    titles = [Title("row"), Title("relative error"), Title("cosine"), Title("norm before"),
-              Title("norm after"), *([Title("used")] if used else [])]  # fmt: skip
+    titles = [
+        *([Title("key", "name")] if keys else []), Title("row"), Title("relative error"),
+        Title("cosine"), Title("norm before"), Title("norm after"),
+        *([Title("used")] if used else []),
+    ]  # fmt: skip
     rows = [
         [
+            *([figures.name(keys.get(str(w.row), ""))] if keys else []),
             numbers.whole(w.row),
             numbers.digits(w.relative_error) if w.relative_error is not None else "∞",
             numbers.cosine(w.cosine),
@@ -39,8 +45,14 @@ def neighbours_part(details: Details, rows: int) -> Markup | None:
     among = "all rows"
     if details.neighbour_rows is not None and details.neighbour_rows < rows:
         among = f"a sample of {details.neighbour_rows:,} rows"
-    lines = [[numbers.whole(n.row), _before(n), _after(n), _kept(n)] for n in shown]
-    titles = [Title("row"), Title("before", ""), Title("after", ""), Title("kept")]
+    keys = details.keys
+    lines = [[_row(n.row, keys), _before(n, keys), _after(n, keys), _kept(n)] for n in shown]
+    titles = [
+        Title("row", "name" if keys else "n"),
+        Title("before", ""),
+        Title("after", ""),
+        Title("kept"),
+    ]
     return join(
         tag("h3", "Neighbours"),
         tag(
@@ -57,19 +69,27 @@ def neighbours_part(details: Details, rows: int) -> Markup | None:
     )
 
 
-def _before(n: RowNeighbours) -> Markup:
+def _before(n: RowNeighbours, keys: Mapping[str, str]) -> Markup:
     after = set(n.after)
     return _spaced(
-        tag("span", numbers.whole(row), class_=None if row in after else "lost") for row in n.before
+        tag("span", _row(row, keys), class_=None if row in after else "lost") for row in n.before
     )
 
 
-def _after(n: RowNeighbours) -> Markup:
+def _after(n: RowNeighbours, keys: Mapping[str, str]) -> Markup:
     before = set(n.before)
     return _spaced(
-        tag("span", numbers.whole(row)) if row in before else tag("ins", "+", numbers.whole(row))
+        tag("span", _row(row, keys)) if row in before else tag("ins", "+", _row(row, keys))
         for row in n.after
     )
+
+
+def _row(row: int, keys: Mapping[str, str]) -> Markup:
+    """A row by its key, where it has one; its number is then told when it is pointed at."""
+    key = keys.get(str(row))
+    if not key:
+        return numbers.whole(row)
+    return tag("data", figures.name(key), value=str(row), title=f"row {row:,}")
 
 
 def _spaced(pieces: Iterable[Markup]) -> Markup:

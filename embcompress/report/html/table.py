@@ -29,7 +29,7 @@ def table_part(table: TableReport, seed: int) -> Markup:
         tag("h3", "Figures"),
         listing(list(summary.errors(table, seed))) if table.errors else _unmeasured(),
         frequency_part(details.frequency_groups, table.shape[0]) if details else None,
-        worst_part(details.worst) if details else None,
+        worst_part(details) if details else None,
         neighbours_part(details, table.shape[0]) if details else None,
     )
 

@@ -30,6 +30,7 @@ def error_section(report: Report) -> Markup:
     chart = tables_chart(report)
     measured = [t for t in worst if t.errors is not None]
     more = len(worst) - _MOST_FOLDED
+    shown = sorted(worst[:_MOST_FOLDED], key=lambda t: -t.source_bytes)
     return join(
         tag(
             "section",
@@ -41,11 +42,8 @@ def error_section(report: Report) -> Markup:
         tag(
             "section",
             tag("h2", "Tables"),
-            tag("p", "By falling relative error.", class_="note"),
-            *(
-                folded(table, report.seed, opened=i < _OPENED)
-                for i, table in enumerate(worst[:_MOST_FOLDED])
-            ),
+            tag("p", "The largest first.", class_="note"),
+            *(folded(table, report.seed, opened=i < _OPENED) for i, table in enumerate(shown)),
             tag("p", f"{more:,} more tables with smaller errors", class_="gloss")
             if more > 0
             else None,
