@@ -16,6 +16,7 @@ from embcompress.codecs.base import PackedRows
 from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
 from embcompress.codecs.columns import Columns
+from embcompress.codecs.combination import Combination
 from embcompress.codecs.dense import Dense
 from embcompress.codecs.hashed import Hashed, Sharing
 from embcompress.codecs.hashed_network import HashedNetwork
@@ -188,6 +189,9 @@ CASES = {
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "combination-fp16": lambda: _whole(Combination(D, 3, "fp16", _halves(20, D).astype("f2"))),
+    "combination-uint8": lambda: _whole(Combination(D, 5, "uint8", _numbers(300, D))),
+    "combination-one": lambda: _whole(Combination(D, 1, "fp16", _numbers(1, D))),
     "hashed-remainder": lambda: _whole(_hashed("remainder", 9, half=False)),
     "hashed-quotient": lambda: _whole(_hashed("quotient", 11)),
     "hashed-product": lambda: _whole(_hashed("quotient", 11, combine="product", half=False)),
@@ -232,6 +236,11 @@ def records(segment: Segment) -> np.ndarray:
         elif isinstance(innermost, Additive):
             codes = random.integers(0, 2**innermost.bits, (n, innermost.books))
             parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif isinstance(innermost, Combination) and f.name == "codes":
+            codes = random.integers(0, len(innermost.anchors), (n, innermost.nonzeros))
+            parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif f.dtype == "u1" and f.name == "values":
+            parts[f.name] = random.integers(0, 256, (n, f.count))
         elif isinstance(innermost, Product):
             most = min(2**innermost.bits, len(innermost.codebook))
             codes = random.integers(0, most, (n, innermost.segments))

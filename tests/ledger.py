@@ -62,6 +62,12 @@ UNTRAINED = (
     "prune --keep 0.1 --values fp16",
     "prune --scope row --keep 0.25 --values int8",
     "prune --scope column --keep 0.25 --values fp16",
+    "mixdim --rank 8",
+    "mixdim --rule budget --budget 4x --coords fp16",
+    "mixdim --rule budget --budget 4x --projection columns --block 8",
+    "mixdim --by frequency --rank 8",
+    "mixdim --by frequency --rule monotone --budget 4x --coords fp16",
+    'mixdim --by frequency --rule budget --budget 8x --then "quantize --bits 4"',
     "tt",
     "tt --budget 16x",
     "tt --rank 16 --columns first",
@@ -78,6 +84,9 @@ TRAINED = (
     "saec",
     "saec --clusters 3",
     "hash --scheme dhe",
+    "ant",
+    "ant --nonzeros 8 --values uint8",
+    "ant --budget 10x",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

@@ -231,6 +231,22 @@ def product(config, d, fields, shared):
     return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
 
 
+def combination(config, d, fields, shared):
+    k, s, kind = config["anchors"], config["nonzeros"], config["values"]
+    b = (k - 1).bit_length()
+    codes = wide_codes(fields.take("u1", -(-s * b // 8)), s, b)
+    if kind == "fp16":
+        values = fields.take("<f2", s).astype(np.float32)
+    else:
+        values = fields.take("u1", s).astype(np.float32)
+        values = values * fields.take("<f2", 1).astype(np.float32)
+    anchors = shared["anchors"].astype(np.float32)
+    out = values[:, :1] * anchors[codes[:, 0]]
+    for t in range(1, s):
+        out = out + values[:, t : t + 1] * anchors[codes[:, t]]
+    return out
+
+
 def tensor_train(config, d, fields, shared):
     n, columns = config["rows"], config["columns"]
     b = config["slots"]
@@ -360,6 +376,7 @@ def sparse(config, d, fields, shared):
 
 
 CODECS = {
+    "combination": combination,
     "tensor-train": tensor_train,
     "hashed": hashed,
     "hashed-slots": hashed_slots,

@@ -186,6 +186,8 @@ class Method(ABC):
     def fit_tiers(self, tiers: Sequence[Rows], context: Context) -> Sequence[Encoder]:
         """Fit the tiers of a table, or of one field of it, together.
 
+        Tiers that ``plan`` gave methods of their own are fitted by these, apart.
+
         Args:
             tiers: Most frequent first, the rest last.
             context: Statistics and the run's settings.

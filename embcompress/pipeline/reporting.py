@@ -102,8 +102,10 @@ def _notes(form: Form) -> list[str]:
     for options in resolved:
         if isinstance(options, dict) and options.get("method") == form.method.get("name"):
             for key, value in asked.items():
-                if key in options and options[key] != value:
-                    notes[f"{key.replace('_', '-')} {value} became {options[key]}"] = None
+                settled = options.get(key)
+                if settled is not None and settled != value:  # a budget becomes other options
+                    was = "is" if value is None else f"{value} became"
+                    notes[f"{key.replace('_', '-')} {was} {settled}"] = None
     return list(notes)
 
 
