@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from embcompress.codecs.base import PackedRows
 from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
 from embcompress.codecs.columns import Columns
+from embcompress.codecs.combination import Combination
 from embcompress.codecs.dense import Dense
 from embcompress.codecs.hashed import Hashed, Sharing
 from embcompress.codecs.hashed_network import HashedNetwork
@@ -22,10 +24,12 @@ from embcompress.codecs.hashed_slots import HashedSlots
 from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
+from embcompress.codecs.sparse import Sparse
 from embcompress.codecs.tensor_train import TensorTrain
 from embcompress.codecs.uniform import Uniform
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.product import pack_product
+from embcompress.solvers.sparsity import SparseEncoder
 
 N, D = 70, 13
 
@@ -141,6 +145,10 @@ def _halves(*shape):
     return _numbers(*shape).astype(np.float16).astype(np.float32)
 
 
+def _sparse(index, numbers, nonzeros=None, scale=None):
+    return _whole(Sparse(D, index, numbers, nonzeros, scale))
+
+
 CASES = {
     **{f"uniform-{b}": lambda b=b: _whole(Uniform(D, b, D, True)) for b in range(1, 9)},
     "uniform-groups-fp32": lambda: _whole(Uniform(D, 4, 5, False)),
@@ -181,6 +189,9 @@ CASES = {
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "combination-fp16": lambda: _whole(Combination(D, 3, "fp16", _halves(20, D).astype("f2"))),
+    "combination-uint8": lambda: _whole(Combination(D, 5, "uint8", _numbers(300, D))),
+    "combination-one": lambda: _whole(Combination(D, 1, "fp16", _numbers(1, D))),
     "hashed-remainder": lambda: _whole(_hashed("remainder", 9, half=False)),
     "hashed-quotient": lambda: _whole(_hashed("quotient", 11)),
     "hashed-product": lambda: _whole(_hashed("quotient", 11, combine="product", half=False)),
@@ -194,6 +205,17 @@ CASES = {
     "hashed-network": lambda: _whole(HashedNetwork(D, 5, 9, _numbers(21, D).astype(np.float16))),
     "hashed-fields": _fields_hashed,
     "shards": _tiers,
+    **{
+        f"sparse-{i}-{t}": lambda i=i, t=t: _sparse(i, t)
+        for i in ("bitmap", "list")
+        for t in ("fp32", "fp16", "int8")
+    },
+    "sparse-bitmap-fixed": lambda: _sparse("bitmap", "int8", 5),
+    "sparse-list-fixed": lambda: _sparse("list", "fp16", 3),
+    "sparse-scale-table": lambda: _sparse("list", "int8", None, np.array([0.03], np.float32)),
+    "sparse-projected": lambda: _whole(
+        Projected(D, _numbers(D), _basis(), Sparse(7, "bitmap", "fp16"))
+    ),
     "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
 
@@ -204,14 +226,21 @@ def records(segment: Segment) -> np.ndarray:
     innermost = segment.codec
     while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
-    parts = {}
+    parts = sparse_parts(segment)
     random = np.random.default_rng(n)
     for f in layout.fields:
+        if f.name in parts:
+            continue
         if f.name.endswith("group"):
             parts[f.name] = random.integers(0, len(innermost.books), (n, 1))
         elif isinstance(innermost, Additive):
             codes = random.integers(0, 2**innermost.bits, (n, innermost.books))
             parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif isinstance(innermost, Combination) and f.name == "codes":
+            codes = random.integers(0, len(innermost.anchors), (n, innermost.nonzeros))
+            parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif f.dtype == "u1" and f.name == "values":
+            parts[f.name] = random.integers(0, 256, (n, f.count))
         elif isinstance(innermost, Product):
             most = min(2**innermost.bits, len(innermost.codebook))
             codes = random.integers(0, most, (n, innermost.segments))
@@ -225,6 +254,35 @@ def records(segment: Segment) -> np.ndarray:
         else:
             parts[f.name] = random.standard_normal((n, f.count))
     return layout.pack(parts, n)
+
+
+def sparse_parts(segment: Segment) -> dict[str, Any]:
+    """Encoded rows of a sparse codec, for random numbers of which it keeps random ones."""
+    innermost, prefix = segment.codec, ""
+    while isinstance(innermost, Projected | Columns):
+        innermost, prefix = innermost.inner, prefix + "inner."
+    if not isinstance(innermost, Sparse):
+        return {}
+    n, d = segment.rows, innermost.dim
+    order = np.random.default_rng([n, d]).random((n, d)).argsort(axis=1)
+    kept = order < (np.arange(n)[:, None] % (d + 1))
+    if innermost.nonzeros is not None:
+        kept = order < innermost.nonzeros
+    encoder = SparseEncoder(innermost, Masked(kept))
+    return {prefix + k: v for k, v in encoder.encode(np.arange(n), _numbers(n, d)).items()}
+
+
+class Masked:
+    """Keeps the values that a mask says."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.mask = mask
+
+    def kept(self, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return self.mask[ids]
+
+    def shrinking(self, rows: np.ndarray) -> None:
+        return None
 
 
 def strings(segment: Segment) -> dict[str, np.ndarray]:
@@ -267,6 +325,9 @@ def artifact(name: str, folder: Path) -> np.ndarray:
                     some = codes[part.name][start : start + 9]
                     rows = PackedRows.build(some, part.bits, start)
                     sink.put_packed(i, part.name, start, rows)
+            parts = sparse_parts(segment)
+            for name_of_part in segment.codec.layout().ragged:
+                sink.put_ragged(i, name_of_part, parts[name_of_part])
         writer.close_ragged()
         writer.finish({form.name: np.zeros(len(MEASURED))})
         writer.commit()

@@ -231,6 +231,22 @@ def product(config, d, fields, shared):
     return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
 
 
+def combination(config, d, fields, shared):
+    k, s, kind = config["anchors"], config["nonzeros"], config["values"]
+    b = (k - 1).bit_length()
+    codes = wide_codes(fields.take("u1", -(-s * b // 8)), s, b)
+    if kind == "fp16":
+        values = fields.take("<f2", s).astype(np.float32)
+    else:
+        values = fields.take("u1", s).astype(np.float32)
+        values = values * fields.take("<f2", 1).astype(np.float32)
+    anchors = shared["anchors"].astype(np.float32)
+    out = values[:, :1] * anchors[codes[:, 0]]
+    for t in range(1, s):
+        out = out + values[:, t : t + 1] * anchors[codes[:, t]]
+    return out
+
+
 def tensor_train(config, d, fields, shared):
     n, columns = config["rows"], config["columns"]
     b = config["slots"]
@@ -312,7 +328,55 @@ def hashed_network(config, d, fields, shared):
     return chain(output[h], np.where(z > 0, z, np.float32(0)), output)
 
 
+def narrowest(largest):
+    return "u1" if largest < 2**8 else "<u2" if largest < 2**16 else "<u4"
+
+
+def sparse(config, d, fields, shared):
+    number = {**NUMBERS, "int8": "i1"}[config["numbers"]]
+    k, listed = config["nonzeros"], config["index"] == "list"
+    n, bitmap = len(fields.left), None
+    if k != "ragged":
+        index = fields.take(narrowest(d - 1), k) if listed else fields.take("u1", -(-d // 8))
+        values = list(fields.take(number, k))
+        lists = list(index) if listed else []
+        bitmap = None if listed else index
+    elif listed:
+        counts = fields.take(narrowest(d), 1)[:, 0].astype(int)
+    else:
+        bitmap = fields.take("u1", -(-d // 8))
+    scales = np.ones((n, 1), np.float32)
+    if config.get("scale") == "row":
+        scales = fields.take("<f4", 1)
+    elif config.get("scale") == "table":
+        scales = np.full((n, 1), shared["scale"][0])
+    if bitmap is not None:
+        bits = np.unpackbits(bitmap, axis=1, bitorder="little")[:, :d]
+        lists = [np.flatnonzero(row) for row in bits]
+        counts = np.array([len(columns) for columns in lists], int)
+    if k == "ragged":
+        part = "entries" if listed else "values"
+        data = fields.strings[f"{part}.data"]
+        wide = np.dtype(narrowest(d - 1)).itemsize * listed
+        sizes = counts * (wide + np.dtype(number).itemsize)
+        begins = np.cumsum(sizes) - sizes
+        assert (fields.strings[f"{part}.addresses"] == begins[::64]).all()
+        spans = [data[b : b + s].tobytes() for b, s in zip(begins, sizes, strict=True)]
+        if listed:
+            cuts = counts * wide
+            lists = [
+                np.frombuffer(s[:c], narrowest(d - 1)) for s, c in zip(spans, cuts, strict=True)
+            ]
+            spans = [s[c:] for s, c in zip(spans, cuts, strict=True)]
+        values = [np.frombuffer(s, number) for s in spans]
+    out = np.zeros((n, d), np.float32)
+    for row, columns, own, scale in zip(out, lists, values, scales, strict=True):
+        row[columns] = own.astype(np.float32) * scale if number == "i1" else own
+    return out
+
+
 CODECS = {
+    "combination": combination,
     "tensor-train": tensor_train,
     "hashed": hashed,
     "hashed-slots": hashed_slots,
@@ -326,4 +390,5 @@ CODECS = {
     "binary": binary,
     "dense": dense,
     "projected": projected,
+    "sparse": sparse,
 }

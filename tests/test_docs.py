@@ -8,7 +8,9 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from embcompress.methods import registry
@@ -76,6 +78,20 @@ def test_python_blocks(code, tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     assert run("quantize", "fixtures/glove.npy", "-o", "glove.q4.safetensors", "-q")[0] == 0
     exec(compile(code, "a page", "exec"), {})
+
+
+GOLDENS = ROOT / "fixtures" / "v1"
+
+
+@pytest.mark.parametrize("golden", sorted(p.name for p in GOLDENS.glob("uniform*")))
+def test_the_reader_on_its_page(golden):
+    """The forty lines of docs/reading.md give a golden's rows, bit for bit."""
+    (code,) = blocks(ROOT / "docs" / "reading.md", "python")
+    space: dict[str, Any] = {}
+    exec(compile(code, "docs/reading.md", "exec"), space)
+    (rows,) = space["read_uniform"](GOLDENS / golden / "artifact.safetensors").values()
+    assert rows.dtype == np.float32
+    assert rows.tobytes() == np.load(GOLDENS / golden / "rows.npy").tobytes()
 
 
 def test_no_page_names_a_missing_file():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form, load_form
 from embcompress.artifact.table import CompressedTable
-from embcompress.codecs.base import PackedRows, Parts, RaggedRows
+from embcompress.codecs.base import Codec, PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array, Json
 from embcompress.errors import BadInput
 
@@ -55,7 +55,8 @@ class ArrayStore:
             self._tensors[tensor] = array
             return np.ascontiguousarray(array)
 
-        self._parts = []
+        self._parts: list[Parts] = []
+        self._codecs: list[Codec] = []
         for i, segment in enumerate(form.segments):
             layout = segment.codec.layout()
             records = np.empty((segment.rows, 0), np.uint8)
@@ -68,13 +69,14 @@ class ArrayStore:
                 packed[part.name] = PackedRows(string, part.bits)
             ragged = {}
             for name in layout.ragged:
-                pieces = {
-                    p: form.tensor(i, f"{name}.{p}") for p in ("data", "addresses", "lengths")
-                }
+                pieces = {p: form.tensor(i, f"{name}.{p}") for p in layout.pieces(name)}
                 found = {p: arrays[t] for p, t in pieces.items() if t in arrays}
-                ragged[name] = ragged_rows(found, segment.rows, f"{where}: '{pieces['data']}'")
+                ragged[name] = ragged_rows(
+                    found, segment.rows, f"{where}: '{pieces['data']}'", implied=len(pieces) == 2
+                )
                 self._tensors |= {pieces[p]: array for p, array in found.items()}
             self._parts.append(Parts(records, 0, ragged, packed))
+            self._codecs.append(segment.codec)
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment."""
@@ -83,7 +85,8 @@ class ArrayStore:
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``."""
         whole = self._parts[segment]
-        ragged = {k: v.slice(start, stop) for k, v in whole.ragged.items()}
+        codec = self._codecs[segment]
+        ragged = {k: sliced(codec, whole, k, start, stop) for k in whole.ragged}
         packed = {k: v.slice(start, stop) for k, v in whole.packed.items()}
         return Parts(whole.records[start:stop], 0, ragged, packed, start)
 
@@ -92,8 +95,17 @@ class ArrayStore:
         return dict(self._tensors)
 
 
-def ragged_rows(pieces: Mapping[str, Array], rows: int, where: str) -> RaggedRows:
-    """A ragged part from its three arrays, which may be hostile.
+def sliced(codec: Codec, whole: Parts, part: str, start: int, stop: int) -> RaggedRows:
+    """The rows ``start … stop - 1`` of a ragged part of a whole segment."""
+    held = whole.ragged[part]
+    if held.lengths is not None:
+        return held.slice(start, stop)
+    base = start - start % RaggedRows.EVERY
+    return held.slice(start, stop, codec.lengths(part, Parts(whole.records[base:stop])))
+
+
+def ragged_rows(pieces: Mapping[str, Array], rows: int, where: str, *, implied: bool) -> RaggedRows:
+    """A ragged part from its arrays, which may be hostile; no lengths where they are implied.
 
     Raises:
         BadInput: One is missing or malformed.
@@ -102,13 +114,13 @@ def ragged_rows(pieces: Mapping[str, Array], rows: int, where: str) -> RaggedRow
     if (
         data is None
         or addresses is None
-        or lengths is None
+        or (lengths is None) != implied
         or data.dtype != np.uint8
         or data.ndim != 1
         or addresses.dtype != np.int64
         or addresses.shape != (-(-rows // RaggedRows.EVERY),)
-        or lengths.dtype not in (np.uint8, np.uint16, np.uint32)
-        or lengths.shape != (rows,)
+        or (lengths is not None and lengths.dtype not in (np.uint8, np.uint16, np.uint32))
+        or (lengths is not None and lengths.shape != (rows,))
     ):
         raise BadInput(f"{where}: a ragged part is malformed or incomplete")
     return RaggedRows(data, addresses, lengths)

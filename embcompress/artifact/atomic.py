@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -51,7 +51,7 @@ def check_folder(
 
     Args:
         path: The output.
-        force: Whether an existing folder may be replaced, whole.
+        force: Whether an existing folder may be replaced.
         ours: Says whether a folder is one that may be replaced.
         inputs: Files and folders that are being read.
 
@@ -263,14 +263,19 @@ class AtomicFolder:
         except OSError as error:
             raise system_failure(source, error) from error
 
-    def commit(self) -> None:
+    def commit(self, stale: Collection[str] = ()) -> None:
         """Flush to the disk and take the final name, in the place of an older folder.
+
+        Args:
+            stale: Files of the older folder that go with it. Its others stay, unless this folder
+                has files of their names.
 
         Raises:
             IOFailure: The system refuses.
         """
 
         def finish() -> None:
+            self._take_over(stale)
             for file in self._files.values():
                 os.fsync(file.fd)
             for place, _, _ in os.walk(self._hidden):
@@ -287,6 +292,17 @@ class AtomicFolder:
 
         attempt(self.path, finish)
         self._close()
+
+    def _take_over(self, stale: Collection[str]) -> None:
+        """Link the older folder's other files into this one."""
+        for place, folders, names in os.walk(self.path):
+            below = Path(place).relative_to(self.path)
+            links = [name for name in folders if (Path(place) / name).is_symlink()]
+            for name in (*names, *links):
+                target = self._hidden / below / name
+                if str(below / name) not in stale and not os.path.lexists(target):
+                    os.makedirs(target.parent, exist_ok=True)
+                    os.link(Path(place) / name, target, follow_symlinks=False)
 
     def discard(self) -> None:
         """Remove what was written; does nothing after ``commit``."""

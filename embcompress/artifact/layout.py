@@ -83,7 +83,7 @@ class Plan:
             for form in self.forms
             for i, s in enumerate(form.segments)
             for part in s.codec.layout().ragged
-            for piece in ("addresses", "data", "lengths")
+            for piece in s.codec.layout().pieces(part)
         )
 
     def file_metadata(self) -> dict[str, str]:

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
-from embcompress.artifact.writer import ragged_tensors
+from embcompress.artifact.writer import ragged_arrays
 from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
-
-
-@dataclass
-class RaggedRun:
-    """A ragged part while it is being encoded: pieces of data and the rows' lengths."""
-
-    data: list[NDArray[np.uint8]] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-
-    def extend(self, rows: list[NDArray[np.uint8]]) -> None:
-        """Append rows of bytes."""
-        self.lengths += [len(r) for r in rows]
-        if rows:
-            self.data.append(np.concatenate(rows))
-
-    def build(self) -> RaggedRows:
-        """All rows so far, back to back."""
-        data = np.concatenate(self.data) if self.data else np.empty(0, np.uint8)
-        return RaggedRows.build(data, np.array(self.lengths, np.int64))
 
 
 class MemoryStore:
@@ -42,7 +21,9 @@ class MemoryStore:
             np.zeros((s.rows, layout.record_bytes), np.uint8)
             for s, layout in zip(form.segments, layouts, strict=True)
         ]
-        self._runs = [{name: RaggedRun() for name in layout.ragged} for layout in layouts]
+        self._runs: list[dict[str, list[RaggedRows]]] = [
+            {name: [] for name in layout.ragged} for layout in layouts
+        ]
         self._ragged: list[dict[str, RaggedRows]] = [{} for _ in layouts]
         self._packed = [
             {
@@ -56,9 +37,9 @@ class MemoryStore:
         """Keep the records of rows from ``position`` on."""
         self._records[segment][position : position + len(records)] = records
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
-        self._runs[segment][part].extend(rows)
+        self._runs[segment][part].append(rows)
 
     def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
         """Keep codes of rows from ``position`` on, in order."""
@@ -68,7 +49,7 @@ class MemoryStore:
 
     def finish(self) -> None:
         """Close the ragged parts."""
-        self._ragged = [{k: run.build() for k, run in runs.items()} for runs in self._runs]
+        self._ragged = [{k: RaggedRows.join(v) for k, v in runs.items()} for runs in self._runs]
 
     def ragged_rows(self, segment: int) -> dict[str, RaggedRows]:
         """The ragged parts of a segment."""
@@ -93,5 +74,7 @@ class MemoryStore:
                 found[form.tensor(i, "rows")] = records
             found |= {form.tensor(i, f"{k}.bits"): v.string for k, v in self._packed[i].items()}
             for part, rows in self._ragged[i].items():
-                found |= ragged_tensors(form, i, part, rows)
+                assert rows.lengths is not None
+                found |= ragged_arrays(form, i, part, rows.lengths)
+                found[form.tensor(i, f"{part}.data")] = rows.data
         return found

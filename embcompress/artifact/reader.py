@@ -26,13 +26,14 @@ from embcompress.artifact.form import (
     Form,
     load_form,
 )
-from embcompress.artifact.layout import index_bytes
+from embcompress.artifact.layout import INDEX_NAME, index_bytes
 from embcompress.artifact.table import CompressedTable
 from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
 from embcompress.errors import BadInput
 from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
+from embcompress.tables.folder import MODEL, WEIGHTS
 from embcompress.tables.header import Header, TensorInfo
 from embcompress.tables.keys import Keys, read_keys, vocabulary
 
@@ -144,7 +145,7 @@ class Artifact(Mapping[str, CompressedTable]):
         if info.dtype not in DTYPES:
             raise BadInput(f"{self.path}: tensor '{name}' has dtype {info.dtype}")
         raw = self.raw(name)
-        if raw.ctypes.data % 8:
+        if raw.ctypes.data % np.dtype(DTYPES[info.dtype]).itemsize:
             raw = raw.copy()
         return raw.view(DTYPES[info.dtype]).reshape(info.shape)
 
@@ -167,7 +168,7 @@ class Artifact(Mapping[str, CompressedTable]):
         there are as many as rows.
 
         Raises:
-            BadInput: They are not keys of the table's rows, or damaged.
+            BadInput: They are damaged.
         """
         n = self._tables[name].shape[0]
 
@@ -282,11 +283,27 @@ class FileStore:
     def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
         pieces = {
             p: self._artifact.array(tensor)
-            for p in ("data", "addresses", "lengths")
+            for p in self._form.segments[segment].codec.layout().pieces(part)
             if (tensor := self._form.tensor(segment, f"{part}.{p}")) in self._artifact.tensors
         }
         where = f"{self._artifact.path}: '{self._form.tensor(segment, part)}'"
-        return ragged_rows(pieces, rows, where)
+        layout = self._form.segments[segment].codec.layout()
+        return ragged_rows(pieces, rows, where, implied=part in layout.implied)
+
+    def _check_ragged(self, segment: int, part: str, rows: NDArray[np.int64]) -> None:
+        """Check what rows of a ragged part lie in, by blocks of 64 rows."""
+        guard, held = self._artifact.guard, self._ragged[segment][part]
+        if not len(held.addresses):
+            return
+        for piece, array in (("addresses", held.addresses), ("lengths", held.lengths)):
+            if array is not None:
+                guard.whole(self._form.tensor(segment, f"{part}.{piece}"), array.nbytes)
+        tensor = self._form.tensor(segment, f"{part}.data")
+        if guard.checked(tensor):
+            return
+        blocks = rows // RaggedRows.EVERY
+        edges = np.append(held.addresses, len(held.data))
+        guard.spans(tensor, edges[blocks], edges[blocks + 1], len(held.data))
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment, mapped; what ``rows`` lie in is checked."""
@@ -296,9 +313,11 @@ class FileStore:
         if records is not None:
             guard.records(name, rows, records.shape[1], records.nbytes)
         for part in self._ragged[segment]:
-            for piece in ("data", "addresses", "lengths"):
-                tensor = self._form.tensor(segment, f"{part}.{piece}")
-                guard.whole(tensor, len(self._artifact.raw(tensor)))
+            self._check_ragged(segment, part, rows)
+            if records is not None and not guard.checked(name):
+                # the rows before tell where a row begins
+                first = rows // RaggedRows.EVERY * RaggedRows.EVERY
+                guard.records(name, first, records.shape[1], records.nbytes)
         for part, codes in self._packed[segment].items():
             guard.packed(self._string(segment, part), rows, codes.bits, len(codes.string))
         if records is None:
@@ -307,30 +326,48 @@ class FileStore:
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``, read from the file."""
+        records = self._some_records(segment, start, stop)
+        ragged = {
+            part: self._some_ragged(segment, part, start, stop) for part in self._ragged[segment]
+        }
+        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
+        return Parts(records, 0, ragged, packed, start)
+
+    def _some_records(self, segment: int, start: int, stop: int) -> NDArray[np.uint8]:
         name = self._form.tensor(segment, "rows")
         mapped = self._records.get(name)
         if mapped is None:
-            records = np.empty((stop - start, 0), np.uint8)
-        else:
-            size = mapped.shape[1]
-            self._artifact.guard.span(name, start * size, stop * size)
-            if self._artifact.nbytes <= _SMALL:
-                records = mapped[start:stop]
-            else:
-                data = self._read(name, start * size, stop * size)
-                records = data.reshape(stop - start, size)
-        ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
-        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        return Parts(records, 0, ragged, packed, start)
+            return np.empty((stop - start, 0), np.uint8)
+        size = mapped.shape[1]
+        self._artifact.guard.span(name, start * size, stop * size)
+        if self._artifact.nbytes <= _SMALL:
+            return mapped[start:stop]
+        return self._read(name, start * size, stop * size).reshape(stop - start, size)
+
+    def _some_ragged(self, segment: int, part: str, start: int, stop: int) -> RaggedRows:
+        held = self._ragged[segment][part]
+        self._check_ragged(segment, part, np.array([start, max(start, stop - 1)]))
+        lengths = None
+        if held.lengths is None:
+            base = start - start % RaggedRows.EVERY
+            before = Parts(self._some_records(segment, base, stop))
+            lengths = self._form.segments[segment].codec.lengths(part, before)
+        tensor = self._form.tensor(segment, f"{part}.data")
+
+        def read(begin: int, end: int) -> NDArray[np.uint8]:
+            self._artifact.guard.span(tensor, begin, end)
+            return self._read(tensor, begin, end)
+
+        return held.slice(start, stop, lengths, read)
 
     def tensors(self) -> dict[str, Array]:
         """All encoded rows as arrays, mapped, by tensor name; checked."""
         names = [*self._records]
         for i, segment in enumerate(self._form.segments):
             names += [self._string(i, part) for part in self._packed[i]]
-            for part in segment.codec.layout().ragged:
-                pieces = ("data", "addresses", "lengths")
-                names += [self._form.tensor(i, f"{part}.{p}") for p in pieces]
+            layout = segment.codec.layout()
+            for part in layout.ragged:
+                names += [self._form.tensor(i, f"{part}.{p}") for p in layout.pieces(part)]
         for name in names:
             self._artifact.guard.whole(name, len(self._artifact.raw(name)))
         return {name: self._artifact.array(name) for name in names}
@@ -382,12 +419,14 @@ def open_artifact(path: str | Path, *, threads: int | None = None, check: bool =
     return Artifact(Path(path), threads=threads, check=check)
 
 
-def is_artifact(path: Path) -> bool:
-    """Say whether a file or folder holds an artifact, sound or not in what its headers do not say.
+def is_artifact_folder(path: Path) -> bool:
+    """Say whether a folder holds an artifact under the names that artifacts have there.
 
     Raises:
         IOFailure: The system refuses.
     """
+    if not any((path / name).is_file() for name in (INDEX_NAME, MODEL + WEIGHTS)):
+        return False
     try:
         with open_checkpoint(path) as files:
             return KEY in files.metadata

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -32,12 +32,15 @@ from embcompress.artifact.layout import (
     place,
     shard_names,
 )
-from embcompress.codecs.base import PackedRows, RaggedRows
+from embcompress.artifact.reader import is_artifact_folder
+from embcompress.codecs.base import PackedRows, RaggedRows, joined_lengths
 from embcompress.codecs.hostile import Array
 from embcompress.kernels.bitstring import TAIL
+from embcompress.tables.folder import find_weights
 from embcompress.threads import ordered
 
 _PIECE = 2**24
+_NOTHING = np.empty(0, np.uint8)
 
 
 class RaggedSpool:
@@ -45,20 +48,23 @@ class RaggedSpool:
 
     def __init__(self, folder: Path) -> None:
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._lengths: list[NDArray[np.int64]] = []
+        self._lengths: list[RaggedRows] = []
 
-    def extend(self, rows: list[NDArray[np.uint8]]) -> None:
+    def extend(self, rows: RaggedRows) -> None:
         """Append rows of bytes."""
-        self._lengths.append(np.array([len(r) for r in rows], np.int64))
-        self._file.writelines(r.data for r in rows)
+        self._lengths.append(replace(rows, data=_NOTHING))
+        self._file.write(np.ascontiguousarray(rows.data).data)
 
-    def build(self) -> RaggedRows:
-        """All rows, their data a view of the spool."""
+    def lengths(self) -> Array:
+        """Bytes of every row."""
+        return joined_lengths(self._lengths)
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """The data of all rows, in pieces of up to ``most`` bytes."""
         self._file.flush()
-        lengths = np.concatenate(self._lengths) if self._lengths else np.empty(0, np.int64)
-        size = int(lengths.sum())
-        data = np.memmap(self._file, np.uint8, "r", shape=(size,)) if size else np.empty(0, "u1")
-        return RaggedRows.build(data, lengths)
+        self._file.seek(0)
+        while piece := self._file.read(most):
+            yield piece
 
     def close(self) -> None:
         """Delete the spool."""
@@ -88,6 +94,7 @@ class ArtifactWriter:
         self._files: list[OpenFile] = []
         self._spools: dict[tuple[str, int, str], RaggedSpool] = {}
         self._ragged: dict[str, Array] = {}
+        self._data: dict[str, RaggedSpool] = {}
         self._unfinished: dict[str, int] = {}
         self._copied: dict[str, bytes] = {}
         try:
@@ -141,18 +148,19 @@ class ArtifactWriter:
             self._unfinished[tensor] = int(string[-1])
             self._write(tensor, position * rows.bits // 8, string.data)
 
-    def put_ragged(
-        self, form: Form, segment: int, part: str, rows: list[NDArray[np.uint8]]
-    ) -> None:
+    def put_ragged(self, form: Form, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
         self._spools[form.name, segment, part].extend(rows)
 
     def close_ragged(self) -> Placed:
         """Take the ragged parts as complete, and give where everything lies."""
         forms = {form.name: form for form in self._plan.forms}
+        extents: dict[str, Extent] = {}
         for (name, segment, part), spool in self._spools.items():
-            self._ragged |= ragged_tensors(forms[name], segment, part, spool.build())
-        extents = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in self._ragged.items()}
+            form, lengths = forms[name], spool.lengths()
+            self._ragged |= ragged_arrays(form, segment, part, lengths)
+            extents |= ragged_sizes(form, segment, part, lengths)
+            self._data[form.tensor(segment, f"{part}.data")] = spool
         self._take(place(self._plan, extents))
         return self._placed
 
@@ -178,6 +186,11 @@ class ArtifactWriter:
             self._put(form.measured, measured[form.name])
         for name, array in self._ragged.items():
             self._put(name, array)
+        for name, spool in self._data.items():
+            at = 0
+            for piece in spool.pieces(_PIECE):
+                self._write(name, at, memoryview(piece))
+                at += len(piece)
         self._copy_passed()
         self._put(CHECKSUMS, self._digests())
         if isinstance(self._target, AtomicFolder):
@@ -197,7 +210,12 @@ class ArtifactWriter:
 
     def commit(self) -> None:
         """Let the file or folder take its final name."""
-        self._target.commit()
+        if isinstance(self._target, AtomicFile):
+            self._target.commit()
+        elif is_artifact_folder(self._target.path):
+            self._target.commit(stale=find_weights(self._target.path).names)
+        else:
+            self._target.commit()
 
     def _write(self, tensor: str, at: int, data: memoryview) -> None:
         number, offset = self._offsets[tensor]
@@ -211,20 +229,20 @@ class ArtifactWriter:
     def _copy_passed(self) -> None:
         """Copy tensors of the source, and take their checksums on the way.
 
-        A chunk at a time, so that it is still in the processor's cache when it is written.
+        A few chunks at a time, so that they are still in the processor's cache when written.
         """
         buffers = threading.local()
 
         def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
             passed, begin = piece
             if not hasattr(buffers, "data"):
-                buffers.data = bytearray(checksums.CHUNK)
+                buffers.data = np.empty(checksums.GROUP, np.uint8)
             digests = []
-            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.CHUNK):
-                data = memoryview(buffers.data)[: min(checksums.CHUNK, passed.nbytes - at)]
-                passed.read_into(data, at)
-                digests.append(checksums.digest(data))
-                self._write(passed.name, at, data)
+            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.GROUP):
+                data = buffers.data[: passed.nbytes - at]
+                passed.read_into(data.data, at)
+                digests.append(checksums.digests(data))
+                self._write(passed.name, at, data.data)
             return passed.name, b"".join(digests)
 
         pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
@@ -238,19 +256,20 @@ class ArtifactWriter:
             if isinstance(span, bytes):
                 return span
             number, offset, size = span
-            return checksums.digest(os.pread(self._files[number].fd, size, offset))
+            data = os.pread(self._files[number].fd, size, offset)
+            return checksums.digests(np.frombuffer(data, np.uint8))
 
         spans: list[tuple[int, int, int] | bytes] = []
         for number, file in enumerate(self._placed.files):
             start = len(file.header)
-            spans.append((number, 0, start))
+            spans.append(checksums.digest(file.header))
             for name, info in file.tensors.items():
                 if name in self._copied:
                     spans.append(self._copied[name])
                 elif name != CHECKSUMS:
                     spans += [
-                        (number, start + at, min(checksums.CHUNK, info.end - at))
-                        for at in range(info.begin, info.end, checksums.CHUNK)
+                        (number, start + at, min(checksums.GROUP, info.end - at))
+                        for at in range(info.begin, info.end, checksums.GROUP)
                     ]
         joined = b"".join(ordered(one, spans, self._threads))
         return np.frombuffer(joined, np.uint8).reshape(-1, checksums.DIGEST)
@@ -284,26 +303,35 @@ class TableSink:
         """Write codes of rows from ``position`` on, in order."""
         self.writer.put_packed(self.form, segment, part, position, rows)
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
         self.writer.put_ragged(self.form, segment, part, rows)
 
 
-def ragged_sizes(
-    form: Form, segment: int, part: str, lengths: NDArray[np.int64]
-) -> dict[str, Extent]:
-    """The tensors that would hold a ragged part with rows of these lengths."""
-    empty = RaggedRows.build(np.empty(0, np.uint8), lengths)
-    total = int(lengths.sum())
-    found = ragged_tensors(form, segment, part, empty)
-    sizes = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in found.items()}
+def ragged_sizes(form: Form, segment: int, part: str, lengths: Array) -> dict[str, Extent]:
+    """The tensors that hold a ragged part with rows of these lengths."""
+    arrays = ragged_arrays(form, segment, part, lengths)
+    sizes = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in arrays.items()}
+    total = int(lengths.sum(dtype=np.int64))
     return sizes | {form.tensor(segment, f"{part}.data"): ("U8", (total,), total)}
 
 
-def ragged_tensors(form: Form, segment: int, part: str, rows: RaggedRows) -> dict[str, Array]:
-    """The three tensors that hold a ragged part."""
+def implied_sizes(form: Form, segment: int, part: str, total: int) -> dict[str, Extent]:
+    """The tensors that hold a ragged part of so many bytes, whose lengths are not stored."""
+    blocks = -(-form.segments[segment].rows // RaggedRows.EVERY)
     return {
-        form.tensor(segment, f"{part}.addresses"): rows.addresses,
-        form.tensor(segment, f"{part}.data"): rows.data,
-        form.tensor(segment, f"{part}.lengths"): rows.lengths,
+        form.tensor(segment, f"{part}.addresses"): ("I64", (blocks,), 8 * blocks),
+        form.tensor(segment, f"{part}.data"): ("U8", (total,), total),
+    }
+
+
+def ragged_arrays(form: Form, segment: int, part: str, lengths: Array) -> dict[str, Array]:
+    """What is stored of a ragged part beside its data."""
+    rows = RaggedRows.build(_NOTHING, lengths)
+    known = {"addresses": rows.addresses, "lengths": rows.lengths}
+    pieces = form.segments[segment].codec.layout().pieces(part)
+    return {
+        form.tensor(segment, f"{part}.{piece}"): array
+        for piece, array in known.items()
+        if piece in pieces and array is not None
     }

@@ -11,6 +11,7 @@ from embcompress.cli import (
     comparing,
     compress,
     conversion,
+    exports,
     listing,
     neighbors,
     recipes,
@@ -59,6 +60,7 @@ def build(only: str | None = None) -> typer.Typer:
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
         (neighbors.neighbors, "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
         (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
+        (exports.export, "export glove.q4.safetensors --to word2vec -o glove.vec"),
         (listing.list_methods, "methods"),
     ):
         name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")

@@ -76,7 +76,6 @@ def _verb(arguments: list[str]) -> int:
     import typer
 
     from embcompress.cli.app import build
-    from embcompress.methods import registry
 
     verb = next((a for a in arguments if not a.startswith("-")), "")
     completing = "_EMBCOMPRESS_COMPLETE" in os.environ
@@ -88,7 +87,8 @@ def _verb(arguments: list[str]) -> int:
     except typer.TyperException as error:
         if not error.format_message():  # the help has been shown in its place
             return error.exit_code
-        hint = f"embcompress {verb} --help" if verb in registry() else "embcompress --help"
+        known = verb in {command.name for command in app.registered_commands}
+        hint = f"embcompress {verb} --help" if known else "embcompress --help"
         return _say(f"{error.format_message()}\nTry: {hint}", error.exit_code)
     return code if isinstance(code, int) else 0
 

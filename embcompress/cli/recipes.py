@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RecipeFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[RECIPE]",
+        metavar="RECIPE",
         help="A .toml file, or a folder that holds embcompress.toml or a pyproject.toml with"
         " \\[tool.embcompress]; the current folder by default.",
         show_default=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -60,23 +60,36 @@ class Layout:
         fields: Fixed-size parts in the order of their bytes in a record.
         ragged: Names of parts whose rows differ in length, in bytes.
         packed: Parts of one code a row whose width is no whole number of bytes.
+        implied: Those ragged parts whose lengths follow from the records and are not stored; see
+            `Codec.lengths`.
     """
 
     fields: tuple[Field, ...] = ()
     ragged: tuple[str, ...] = ()
     packed: tuple[Packed, ...] = ()
+    implied: tuple[str, ...] = ()
 
     @property
     def record_bytes(self) -> int:
         """Bytes of one record."""
         return sum(f.nbytes for f in self.fields)
 
+    def pieces(self, part: str) -> tuple[str, ...]:
+        """The tensors of a ragged part, by the ends of their names."""
+        return ("addresses", "data") if part in self.implied else ("addresses", "data", "lengths")
+
     def then(self, inner: Layout) -> Layout:
         """This layout followed by that of an inner codec, whose names gain ``inner.``."""
         fields = tuple(Field(INNER + f.name, f.dtype, f.count) for f in inner.fields)
         ragged = tuple(INNER + r for r in inner.ragged)
         packed = tuple(Packed(INNER + p.name, p.bits) for p in inner.packed)
-        return Layout(self.fields + fields, self.ragged + ragged, self.packed + packed)
+        implied = tuple(INNER + r for r in inner.implied)
+        return Layout(
+            self.fields + fields,
+            self.ragged + ragged,
+            self.packed + packed,
+            self.implied + implied,
+        )
 
     def pack(self, parts: Mapping[str, Any], rows: int) -> NDArray[np.uint8]:
         """Lay encoded fields side by side.
@@ -105,12 +118,13 @@ class RaggedRows:
     Args:
         data: uint8 [total], the rows' bytes.
         addresses: int64 [ceil(n / 64)], where rows 0, 64, 128, … begin in ``data``.
-        lengths: uint8, uint16 or uint32 [n], bytes of each row.
+        lengths: uint8, uint16 or uint32 [n], bytes of each row; None where a file does not store
+            them because the records imply them.
     """
 
     data: NDArray[np.uint8]
     addresses: NDArray[np.int64]
-    lengths: Array
+    lengths: Array | None
 
     EVERY: ClassVar[int] = 64
 
@@ -126,6 +140,7 @@ class RaggedRows:
         Raises:
             BadInput: A span leaves ``data``: the file is damaged.
         """
+        assert self.lengths is not None
         block = rows // self.EVERY
         begin = self.addresses[block].copy()
         for step in range(self.EVERY - 1):
@@ -138,23 +153,75 @@ class RaggedRows:
             raise BadInput(f"row {rows[bad.argmax()]} of a ragged part lies outside its data")
         return begin, end
 
-    def slice(self, start: int, stop: int) -> RaggedRows:
-        """The rows ``start … stop - 1``, over the same data."""
-        begin, _ = self.spans(np.arange(start, stop, dtype=np.int64))
-        return RaggedRows(self.data, begin[:: self.EVERY].copy(), self.lengths[start:stop])
+    def slice(
+        self,
+        start: int,
+        stop: int,
+        lengths: NDArray[np.int64] | None = None,
+        read: Callable[[int, int], NDArray[np.uint8]] | None = None,
+    ) -> RaggedRows:
+        """The rows ``start … stop - 1``, with their own data.
+
+        Args:
+            start: First row.
+            stop: Row after the last.
+            lengths: int64, bytes of the rows from the last address before ``start`` on; those
+                stored by default.
+            read: Gives bytes ``begin … end - 1`` of the data; by default they are taken from it.
+
+        Raises:
+            BadInput: The rows leave ``data``: the file is damaged.
+        """
+        if stop <= start:
+            none = None if self.lengths is None else self.lengths[:0]
+            return RaggedRows(self.data[:0], self.addresses[:0], none)
+        base = start - start % self.EVERY
+        if lengths is None:
+            assert self.lengths is not None
+            lengths = self.lengths[base:stop].astype(np.int64)
+        ends = np.cumsum(lengths)
+        first = int(self.addresses[base // self.EVERY])
+        begin = first + int(ends[start - base - 1] if start > base else 0)
+        end = first + int(ends[-1])
+        if not 0 <= begin <= end <= len(self.data):
+            raise BadInput(f"rows from {start} of a ragged part lie outside its data")
+        own = lengths[start - base :]
+        addresses = (np.cumsum(own) - own)[:: self.EVERY].copy()
+        data = self.data[begin:end] if read is None else read(begin, end)
+        return RaggedRows(data, addresses, None if self.lengths is None else own)
 
     @classmethod
-    def build(cls, data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> RaggedRows:
+    def build(cls, data: NDArray[np.uint8], lengths: NDArray[Any]) -> RaggedRows:
         """Address rows that lie back to back.
 
         Args:
             data: uint8 [total].
-            lengths: int64 [n], bytes of each row; kept in the narrowest dtype that holds them.
+            lengths: Integers [n], bytes of each row; kept in the narrowest dtype that holds them.
         """
         longest = int(lengths.max(initial=0))
         dtype = "u1" if longest < 2**8 else "<u2" if longest < 2**16 else "<u4"
-        ends = np.cumsum(lengths)
-        return cls(data, (ends - lengths)[:: cls.EVERY].copy(), lengths.astype(dtype))
+        starts = np.arange(0, len(lengths), cls.EVERY)
+        blocks = np.add.reduceat(lengths, starts, dtype=np.int64) if len(starts) else starts
+        return cls(data, np.cumsum(blocks) - blocks, lengths.astype(dtype, copy=False))
+
+    @classmethod
+    def of(cls, rows: Sequence[NDArray[np.uint8]]) -> RaggedRows:
+        """Lay rows of bytes back to back."""
+        lengths = np.array([len(row) for row in rows], np.int64)
+        return cls.build(np.concatenate([np.empty(0, np.uint8), *rows]), lengths)
+
+    @classmethod
+    def join(cls, runs: Sequence[RaggedRows]) -> RaggedRows:
+        """Lay the rows of several back to back; each has its lengths."""
+        data = np.concatenate([np.empty(0, np.uint8), *(run.data for run in runs)])
+        return cls.build(data, joined_lengths(runs))
+
+
+def joined_lengths(runs: Sequence[RaggedRows]) -> Array:
+    """Bytes of the rows of several ragged runs, one after the other."""
+    return np.concatenate(
+        [np.empty(0, np.uint8), *(r.lengths for r in runs if r.lengths is not None)]
+    )
 
 
 @dataclass(frozen=True)
@@ -310,6 +377,18 @@ class Codec(ABC):
             rows: As `addressed` gives them, in range.
             out: float32 [b, D], C-contiguous, written whole.
         """
+
+    def lengths(self, part: str, parts: Parts) -> NDArray[np.int64]:
+        """Bytes of the rows of a ragged part whose lengths the records imply.
+
+        Args:
+            part: Its name, one of ``layout().implied``.
+            parts: Some encoded rows; their records only.
+
+        Returns:
+            int64 [rows].
+        """
+        raise NotImplementedError(f"{self.name} stores the lengths of {part}")
 
     def dots(
         self, parts: Parts, queries: NDArray[np.float32], rows: NDArray[np.int64]

@@ -114,5 +114,8 @@ class Columns(Codec):
         wide = self.filled.astype(np.float64)
         return float(wide @ wide)
 
+    def lengths(self, part: str, parts: Parts) -> NDArray[np.int64]:
+        return self.inner.lengths(part.removeprefix(INNER), parts.inner(0))
+
     def check(self, parts: Parts, start: int, stop: int) -> None:
         self.inner.check(parts.inner(0), start, stop)

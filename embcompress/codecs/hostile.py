@@ -64,6 +64,13 @@ class Config:
             raise BadInput(f"{self.where}: {key} is {value!r:.60}, not one of {choices}")
         return value
 
+    def says(self, key: str, word: str) -> bool:
+        """Whether a value is this word; then it is taken."""
+        if self._values.get(key) != word:
+            return False
+        self._take(key)
+        return True
+
     def inner(self, key: str) -> Json:
         """A nested JSON value, not yet checked.
 

@@ -140,5 +140,8 @@ class Projected(Codec):
         found = self.inner.dots(inner, self._turned_offset, rows)
         return None if found is None else found[0].astype(np.float64)
 
+    def lengths(self, part: str, parts: Parts) -> NDArray[np.int64]:
+        return self.inner.lengths(part.removeprefix(INNER), parts.inner(0))
+
     def check(self, parts: Parts, start: int, stop: int) -> None:
         self.inner.check(parts.inner(0), start, stop)

@@ -63,6 +63,11 @@ def convert(asked: Conversion, threads: int, progress: Progress) -> Made:
         BadInput: A file of no known format, or damaged.
         IOFailure: The system refuses, or the input changed while it was read.
     """
+    if asked.input.is_dir():
+        raise UsageError(
+            f"{asked.input}: is a folder; convert takes one file, and every verb reads a model's"
+            " folder of .safetensors as it is"
+        )
     check_target(asked.output, force=asked.force, inputs=(asked.input,))
     if asked.output.suffix != ".safetensors":
         raise UsageError(f"{asked.output}: convert writes .safetensors; name the output so")

@@ -22,7 +22,7 @@ from embcompress.progress import Progress
 from embcompress.tables.file import SourceFile
 from embcompress.threads import ordered
 
-_BLOCK = 2**23  # bytes of text parsed at a time
+_BLOCK = 2**21  # bytes of text parsed at a time
 _LOOKED_AT = 1000  # lines that tell the dimension
 _MOST_LINE = 2**24
 _DOUBTS = 2**16
@@ -191,11 +191,13 @@ def parse(text: bytes, d: int) -> Block:
             problem = _short(text[starts[done] : stops[done]], d)
     if problem is not None and text.startswith(_MARKERS, starts[done]):
         problem = f"is a conflict marker of git, {_quoted(text[starts[done] : stops[done]])}"
-    wide, at = _numbers_in_tokens(text, starts[:done], tokens[:done], d)
-    if wide is not None:
-        done, problem = at, wide
     lengths = tokens[:done] - starts[:done]
     keys = _gather(data, starts[:done], lengths)
+    wide, at = _numbers_in_tokens(keys, lengths, d)
+    if wide is not None:
+        done, problem = at, wide
+        lengths = lengths[:done]
+        keys = keys[: int(lengths.sum())]
     return Block(values[:done], keys, lengths, _foreign(keys, lengths), problem)
 
 
@@ -222,19 +224,15 @@ def _short(line: bytes, d: int) -> str:
     return f"has {fields - 1} numbers where others have {d}: {_quoted(line)}"
 
 
-def _numbers_in_tokens(
-    text: bytes, starts: NDArray[np.int64], tokens: NDArray[np.int64], d: int
-) -> tuple[str | None, int]:
+def _numbers_in_tokens(keys: bytes, lengths: NDArray[np.int64], d: int) -> tuple[str | None, int]:
     """Find a token whose last word is a number: a line of too many numbers."""
-    joined = np.frombuffer(text, np.uint8) == 0x20
-    spaces = np.concatenate(([0], np.cumsum(joined)))
-    for line in np.flatnonzero(spaces[tokens] > spaces[starts]).tolist():
-        words = _FIELDS.findall(text[starts[line] : tokens[line]])
+    spaces = np.flatnonzero(np.frombuffer(keys, np.uint8) == 0x20)
+    ends = np.cumsum(lengths)
+    for line in np.unique(np.searchsorted(ends, spaces, side="right")).tolist():
+        token = keys[int(ends[line] - lengths[line]) : int(ends[line])]
+        words = _FIELDS.findall(token)
         if len(words) > 1 and b"." in words[-1] and _NUMBER.fullmatch(words[-1]):
-            return (
-                f"has more than {d} numbers: {_quoted(text[starts[line] : tokens[line]])} …",
-                line,
-            )
+            return f"has more than {d} numbers: {_quoted(token)} …", line
     return None, 0
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from embcompress.kernels.jit import inlined, kernel
 
-SPACE, TAB, RETURN = 0x20, 0x09, 0x0D
-_PLUS, _MINUS, _DOT, _ZERO, _NINE = 0x2B, 0x2D, 0x2E, 0x30, 0x39
+SPACE, TAB = 0x20, 0x09
+_PLUS, _MINUS, _DOT, _ZERO = 0x2B, 0x2D, 0x2E, np.uint8(0x30)
 _BIG_E, _SMALL_E = 0x45, 0x65
 _REACH = 280  # exponents whose powers of ten, times any 19 digits, are ordinary float64 numbers
 _POWERS = np.array([float(f"1e{e}") for e in range(-_REACH, _REACH + 1)])
@@ -24,69 +24,64 @@ _DOUBT = np.float32(np.nan)
 
 @inlined
 def _number(text: NDArray[np.uint8], begin: int, end: int) -> Any:
-    """float32 of text[begin:end], or NaN where it is not sure or is no number."""
+    """float32 of the number at ``begin``, and where its field ends.
+
+    The field ends at a space, a tab, or ``end``. The value is NaN where it is not sure or is no
+    number.
+    """
     at = begin
     negative = text[at] == _MINUS
     if negative or text[at] == _PLUS:
         at += 1
+    start = at
     whole = np.uint64(0)
-    digits = 0
-    exponent = 0
-    seen = False
-    dotted = False
-    while at < end:
-        c = text[at]
-        if _ZERO <= c <= _NINE:
-            seen = True
-            if digits < _MOST_DIGITS:
-                whole = whole * np.uint64(10) + np.uint64(c - _ZERO)
-                if whole:
-                    digits += 1
-                exponent -= dotted
-            else:
-                return _DOUBT
-        elif c == _DOT and not dotted:
-            dotted = True
-        else:
-            break
+    while at < end and np.uint8(text[at] - _ZERO) <= 9:
+        whole = whole * np.uint64(10) + np.uint64(text[at] - _ZERO)
         at += 1
-    if not seen:
-        return _DOUBT
-    if at < end:
-        if text[at] != _SMALL_E and text[at] != _BIG_E:
-            return _DOUBT
+    digits = at - start
+    exponent = 0
+    if at < end and text[at] == _DOT:
+        at += 1
+        point = at
+        while at < end and np.uint8(text[at] - _ZERO) <= 9:
+            whole = whole * np.uint64(10) + np.uint64(text[at] - _ZERO)
+            at += 1
+        exponent = point - at
+        digits -= exponent
+    if digits > _MOST_DIGITS:  # zeros before the first other digit are none of them
+        while start < at and (text[start] == _ZERO or text[start] == _DOT):
+            digits -= text[start] == _ZERO
+            start += 1
+        digits = max(digits, 1)
+    good = 0 < digits <= _MOST_DIGITS
+    if good and at < end and (text[at] == _SMALL_E or text[at] == _BIG_E):
         at += 1
         down = at < end and text[at] == _MINUS
         if at < end and (down or text[at] == _PLUS):
             at += 1
-        if at == end or end - at > 4:
-            return _DOUBT
         power = 0
-        while at < end:
-            c = text[at]
-            if c < _ZERO or c > _NINE:
-                return _DOUBT
-            power = power * 10 + (c - _ZERO)
+        start = at
+        while at < end and np.uint8(text[at] - _ZERO) <= 9 and at - start < 5:
+            power = power * 10 + (text[at] - _ZERO)
             at += 1
+        good = at > start
         exponent += -power if down else power
-    if whole == 0:
-        return np.float32(-0.0) if negative else np.float32(0.0)
-    if exponent < -_REACH or exponent > _REACH:
-        return _DOUBT
-    if whole < _WHOLE and -_EXACT <= exponent <= _EXACT:
-        if exponent < 0:
-            exact = np.float64(whole) / _POWERS[_REACH - exponent]
-        else:
-            exact = np.float64(whole) * _POWERS[_REACH + exponent]
-        found = np.float32(exact)
-    else:
+    while at < end and text[at] != SPACE and text[at] != TAB:
+        good = False
+        at += 1
+    found = _DOUBT
+    if good and whole == 0:
+        found = np.float32(0.0)
+    elif good and whole < _WHOLE and -_EXACT <= exponent <= 0:
+        found = np.float32(np.float64(whole) / _POWERS[_REACH - exponent])
+    elif good and -_REACH <= exponent <= _REACH:
         near = np.float64(whole) * _POWERS[_REACH + exponent]
         found = np.float32(near * _LOW)
-        if found != np.float32(near * _HIGH):
-            return _DOUBT
-    if np.isinf(found):
-        return _DOUBT
-    return -found if negative else found
+        if found != np.float32(near * _HIGH) or np.isinf(found):
+            found = _DOUBT
+            if whole < _WHOLE and 0 < exponent <= _EXACT and not np.isinf(np.float32(near)):
+                found = np.float32(near)
+    return -found if negative else found, at
 
 
 @kernel(
@@ -131,6 +126,30 @@ def parse_lines(
             counts[0] = found
             return line
         begin, end = starts[line], stops[line]
+        while end > begin and (text[end - 1] == SPACE or text[end - 1] == TAB):
+            end -= 1
+        # a token is mostly one word: then the fields after it are d
+        at = begin
+        while at < end and text[at] != SPACE:
+            at += 1
+        before, column, token = found, 0, at
+        while at < end and column < d:
+            at += 1
+            while at < end and (text[at] == SPACE or text[at] == TAB):
+                at += 1
+            field = at
+            value, at = _number(text, field, end)
+            values[line, column] = value
+            if np.isnan(value):
+                doubts[found, 0], doubts[found, 1] = line, column
+                doubts[found, 2], doubts[found, 3] = field, at
+                found += 1
+            column += 1
+        tokens[line] = token
+        if column == d and at == end:
+            continue
+        # else the last d fields are the numbers, and the token is what stands before them
+        found = before
         tokens[line] = -1
         for back in range(d):
             while end > begin and (text[end - 1] == SPACE or text[end - 1] == TAB):
@@ -142,13 +161,11 @@ def parse_lines(
                 counts[0] = found
                 return line + 1
             column = d - 1 - back
-            value = _number(text, end, stop)
+            value, _ = _number(text, end, stop)
             values[line, column] = value
             if np.isnan(value):
-                doubts[found, 0] = line
-                doubts[found, 1] = column
-                doubts[found, 2] = end
-                doubts[found, 3] = stop
+                doubts[found, 0], doubts[found, 1] = line, column
+                doubts[found, 2], doubts[found, 3] = end, stop
                 found += 1
         tokens[line] = end - 1
     counts[0] = found

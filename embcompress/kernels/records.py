@@ -69,7 +69,9 @@ def _number_at(typing: Any, array: Any, offset: Any, half: Any) -> Any:
 
 uint8_at: Callable[[Any, int], np.uint8] = reader(types.uint8, ir.IntType(8))
 uint16_at: Callable[[Any, int], np.uint16] = reader(types.uint16, ir.IntType(16))
+uint32_at: Callable[[Any, int], np.uint32] = reader(types.uint32, ir.IntType(32))
 uint64_at: Callable[[Any, int], np.uint64] = reader(types.uint64, ir.IntType(64))
+int8_at: Callable[[Any, int], np.int8] = reader(types.int8, ir.IntType(8))
 int64_at: Callable[[Any, int], int] = reader(types.int64, ir.IntType(64))
 int16_at: Callable[[Any, int], np.int16] = reader(types.int16, ir.IntType(16))
 float32_at: Callable[[Any, int], float] = reader(types.float32, ir.FloatType())

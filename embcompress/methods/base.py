@@ -35,13 +35,19 @@ class Accounts(Protocol):
         """Numbers in all tables."""
         ...
 
-    def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
+    def artifact_bytes(
+        self,
+        chosen: Mapping[str, tuple[Method, Codec]],
+        context: Context,
+        ragged: Mapping[str, int] | None = None,
+    ) -> int:
         """Bytes of all tables in the artifact, everything counted, with these codecs.
 
         Args:
             chosen: Settled method and codec by the keys of ``plan``; only the shapes of shared
                 arrays matter.
             context: Fits what is not chosen: hot rows.
+            ragged: Bytes of the data of codecs with one ragged part, whose lengths are implied.
 
         Raises:
             UsageError: Some tables have another method.
@@ -81,8 +87,17 @@ class Context(Protocol):
         """Statistics of some rows; collected in one pass unless they are known already."""
         ...
 
-    def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
-        """Apply a function to every tile over the threads; results in order."""
+    def each(
+        self,
+        rows: Rows,
+        function: Callable[[Tile], R],
+        stage: str,
+        needs: frozenset[str] | None = None,
+    ) -> Iterator[R]:
+        """Apply a function to every tile over the threads; results in order.
+
+        With ``needs``, the same pass collects these statistics of the rows.
+        """
         ...
 
     def fit(self, method: Method, rows: Rows) -> Encoder:
@@ -113,6 +128,14 @@ class Method(ABC):
     def needs(self) -> frozenset[str]:
         """Statistics that ``plan`` and ``fit`` use: see solvers/statistics.py."""
         return frozenset()
+
+    @property
+    def reads_first(self) -> bool:
+        """Whether ``plan`` passes over all rows by ``Context.each`` with ``needs``.
+
+        The pipeline's own pass for statistics is then left out.
+        """
+        return False
 
     @property
     def per_field(self) -> bool:
@@ -162,6 +185,8 @@ class Method(ABC):
 
     def fit_tiers(self, tiers: Sequence[Rows], context: Context) -> Sequence[Encoder]:
         """Fit the tiers of a table, or of one field of it, together.
+
+        Tiers that ``plan`` gave methods of their own are fitted by these, apart.
 
         Args:
             tiers: Most frequent first, the rest last.

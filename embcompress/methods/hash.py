@@ -123,7 +123,8 @@ class Hash(Method):
     dtype: Annotated[
         Literal["fp16", "fp32"] | None,
         Option(
-            "Of stored numbers; by default fp16 where it holds a table's values, fp32 for dhe.",
+            "Of shared numbers; by default fp16, fp32 for dhe; fp32 is taken where fp16 cannot"
+            " hold a table's values.",
         ),
     ] = None
 
@@ -147,8 +148,6 @@ class Hash(Method):
         return frozenset({"moments"} if self.scheme == "lma" else ())
 
     def preflight(self, rows: Rows, context: Context) -> None:
-        from embcompress.solvers.product import physical_memory
-
         n, d = rows.shape
         if self.rows is not None and self.rows > n > 0:
             raise UsageError(
@@ -158,31 +157,54 @@ class Hash(Method):
             raise UsageError(
                 f"{rows.name}: --block {self.block} is more than its {d} columns; use {d} or fewer"
             )
-        sizes = {
-            "rows": (self.rows or 0) * d * (20 if self.scheme == "qr" else 8),
-            "slots": (self.slots or 0) * 24,
-        }
-        needed = sizes.get(_SIZES[self.scheme], 0)
+        self._check_memory(rows)
+
+    def _check_memory(self, rows: Rows) -> None:
+        """Refuse a size that is known and that the machine cannot fit.
+
+        Raises:
+            IOFailure: It takes more memory than there is.
+        """
+        from embcompress.solvers.product import physical_memory
+
+        option, d = _SIZES[self.scheme], rows.shape[1]
+        size = getattr(self, option)
+        numbers = {"rows": (size or 0) * d, "slots": size or 0}.get(option, 0)
+        needed = numbers * {"naive": 8, "memcom": 8}.get(self.scheme, 24)
         if needed > (memory := physical_memory()):
-            size = _SIZES[self.scheme]
             raise IOFailure(
-                f"{rows.name}: --{size} {getattr(self, size)} takes {needed:,} bytes to fit, the"
-                f" machine has {memory:,}; use a smaller one"
+                f"{rows.name}: {size:,} {option} take {needed:,} bytes to fit, the machine has"
+                f" {memory:,}; use a smaller --{option} or --budget"
             )
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
-        from embcompress.methods.sizing import largest_within
-        from embcompress.solvers.hash_sizes import size_at, size_range
         from embcompress.solvers.laps import Numbering
 
         context.progress.note(_NOTE)
-        spans = {key: Numbering.of(rows).span for key, rows in tables.items()}
+        numberings = {key: Numbering.of(rows) for key, rows in tables.items()}
         settled = {}
         for key, rows in tables.items():
             found = context.statistics(rows, self.needs)
-            settled[key] = self._settled(rows, spans[key], found)
-        if self.budget is None:
-            return settled
+            settled[key] = self._settled(rows, numberings[key].span, found)
+        if self.budget is not None:
+            settled = self._within(self.budget, tables, numberings, settled, context)
+        for key, rows in tables.items():
+            settled[key]._check_memory(rows)
+        return settled
+
+    def _within(
+        self,
+        budget: str,
+        tables: Mapping[str, Rows],
+        numberings: Mapping[str, Numbering],
+        settled: Mapping[str, Hash],
+        context: Context,
+    ) -> dict[str, Hash]:
+        """Sizes of one share for all tables, the largest within a budget."""
+        from embcompress.methods.sizing import largest_within
+        from embcompress.solvers.hash_sizes import size_at, size_range
+
+        spans = {key: numbering.span for key, numbering in numberings.items()}
         kind = self.scheme
         ranges = {key: size_range(kind, rows.shape, spans[key]) for key, rows in tables.items()}
         steps = min(max(high - low for low, high in ranges.values()), _FINEST)
@@ -193,12 +215,14 @@ class Hash(Method):
             return {key: replace(method, **given[key]) for key, method in settled.items()}
 
         def made(setting: int) -> dict[str, tuple[Method, Codec]]:
-            return {
-                key: (method, method.codec(tables[key].shape[1], 0, spans[key], context.seed))
-                for key, method in shared_out(setting).items()
-            }
+            chosen: dict[str, tuple[Method, Codec]] = {}
+            for key, method in shared_out(setting).items():
+                own = numberings[key]
+                codec = method.codec(tables[key].shape[1], own.first, own.span, context.seed)
+                chosen[key] = method, codec
+            return chosen
 
-        best = largest_within(self.name, self.budget, steps, made, context, _LEAST[kind])
+        best = largest_within(self.name, budget, steps, made, context, _LEAST[kind])
         return shared_out(best)
 
     def _settled(self, rows: Rows, span: int, found: Statistics) -> Hash:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def largest_within(
-    verb: str, budget: str, most: int, made: Callable[[int], Made], context: Context, least: str
+    verb: str,
+    budget: str,
+    most: int,
+    made: Callable[[int], Made],
+    context: Context,
+    least: str,
+    ragged: Mapping[str, int] | None = None,
 ) -> int:
     """The largest setting whose tables, everything counted, take no more than a budget.
 
@@ -29,13 +35,14 @@ def largest_within(
             ``Method.plan``; only the shapes of shared arrays matter.
         context: Accounts for the whole artifact.
         least: What setting 0 is, for the error, such as "rank 1".
+        ragged: Bytes of ragged data under the setting that ``made`` was last called with.
 
     Raises:
         UsageError: Setting 0 does not fit, or rows are not those of a file.
     """
     accounts = accounts_of(verb, context)
     allowed = parse_budget(budget).bytes_for(accounts.source_bytes, accounts.weights)
-    smallest = accounts.artifact_bytes(made(0), context)
+    smallest = accounts.artifact_bytes(made(0), context, ragged)
     if smallest > allowed:
         raise UsageError(
             f"{verb}: --budget {budget} is {allowed:,} bytes, but {least} takes {smallest:,} with"
@@ -44,7 +51,7 @@ def largest_within(
     fits, beyond = 0, most + 1
     while beyond - fits > 1:
         middle = (fits + beyond) // 2
-        if accounts.artifact_bytes(made(middle), context) <= allowed:
+        if accounts.artifact_bytes(made(middle), context, ragged) <= allowed:
             fits = middle
         else:
             beyond = middle

@@ -43,10 +43,10 @@ class TT(Method):
 
     A tensor train needs neighbouring rows to be alike, and the rows of a trained table lie in
     arbitrary order: at equal bytes it loses badly to quantization (GloVe at rank 64: 0.89 of the
-    length is lost at 11.6 bytes a row, product codes of as many bytes lose 0.3). --order cluster
-    helps: balanced recursive 2-means puts like rows side by side, and every row stores its slot in
-    ⌈log₂ n⌉ bits. It holds the table in memory. Random look-ups multiply the whole chain and are
-    slow; consecutive slots share the beginning of it.
+    length is lost at 11.6 bytes a row, product codes of 13 bytes lose 0.3). --order cluster helps:
+    balanced recursive 2-means puts like rows side by side, and every row stores its slot in
+    ⌈log₂ n⌉ bits; a note tells the error in either order. It holds the table in memory. Random
+    look-ups multiply the whole chain and are slow; neighbouring slots share the beginning of it.
     """
 
     name = "tt"
@@ -272,6 +272,11 @@ class TT(Method):
             return TrainEncoder(codec)
         import numpy as np
 
+        plain, *_ = replace(self, order="none")._train(rows, shape, Fixed(codec.ranks), context)
+        context.progress.note(
+            f"{rows.name}: the rows' own order leaves {plain.lost**0.5:.4f} at these ranks, the"
+            f" clustered one {train.lost**0.5:.4f}"
+        )
         slots = np.empty(len(order), np.int64)
         slots[order] = np.arange(len(order))
         return TrainEncoder(codec, slots, ids)

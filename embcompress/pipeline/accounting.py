@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from embcompress.artifact.form import Form, Segment
-from embcompress.artifact.layout import Plan, place
+from embcompress.artifact.layout import Extent, Plan, place
+from embcompress.artifact.writer import implied_sizes
 from embcompress.codecs.base import Codec
 from embcompress.errors import UsageError
 from embcompress.methods.base import Context, Method
@@ -104,13 +105,19 @@ class Accounting:
         shapes = (t.reader.table.shape for t in self.tables.values())
         return sum(n * d for n, d in shapes)
 
-    def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
+    def artifact_bytes(
+        self,
+        chosen: Mapping[str, tuple[Method, Codec]],
+        context: Context,
+        ragged: Mapping[str, int] | None = None,
+    ) -> int:
         """Bytes of all tables in the artifact, header, maps and checksums counted.
 
         Args:
             chosen: Settled method and codec by the keys of ``Method.plan``. Only the shapes of
                 shared arrays matter.
             context: Fits the other segments, which hold hot rows.
+            ragged: Bytes of the data of codecs with one ragged part, whose lengths are implied.
 
         Raises:
             UsageError: A table has another method, whose bytes are not known.
@@ -132,4 +139,10 @@ class Accounting:
             resolved, codecs = zip(*made, strict=True) if made else ((), ())
             forms.append(form_of(name, table, self.asked[name], resolved, codecs, context))
         plan = self.plan(tuple(forms))
-        return place(plan).total - sum(p.nbytes for p in plan.passed)
+        extents: dict[str, Extent] = {}
+        for form in forms:
+            for number, stored in enumerate(form.segments):
+                for part in stored.codec.layout().ragged:
+                    size = (ragged or {})[f"{form.name}::{number}"]
+                    extents |= implied_sizes(form, number, part, size)
+        return place(plan, extents).total - sum(p.nbytes for p in plan.passed)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
-from embcompress.artifact.memory import RaggedRun
-from embcompress.codecs.base import PackedRows, Parts
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.methods.base import Encoder, Method
 from embcompress.pipeline.accounting import form_of
 from embcompress.pipeline.context import RunContext
@@ -31,7 +30,7 @@ class Sink(Protocol):
         """Take codes of rows from ``position`` on, in order."""
         ...
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
         ...
 
@@ -40,7 +39,7 @@ class SizeSink:
     """Counts the bytes of ragged parts and keeps nothing: the dry run."""
 
     def __init__(self) -> None:
-        self.ragged: dict[tuple[int, str], list[int]] = {}
+        self.ragged: dict[tuple[int, str], list[RaggedRows]] = {}
 
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
         """Records have a known size."""
@@ -48,9 +47,9 @@ class SizeSink:
     def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
         """Bit strings have a known size."""
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Note the rows' lengths."""
-        self.ragged.setdefault((segment, part), []).extend(len(r) for r in rows)
+        self.ragged.setdefault((segment, part), []).append(replace(rows, data=rows.data[:0].copy()))
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class InOrder:
     """
 
     rows: int
-    ragged: list[tuple[int, str, list[NDArray[np.uint8]]]] = field(default_factory=list)
+    ragged: list[tuple[int, str, RaggedRows]] = field(default_factory=list)
     packed: list[tuple[int, str, int, PackedRows]] = field(default_factory=list)
 
     def put(self, sink: Sink) -> None:
@@ -117,7 +116,8 @@ def fit_tables(
         for segment, method in zip(table.segments, methods[name], strict=True):
             method.preflight(segment, context)
     for name, table in tables.items():
-        context.survey(table, [m.needs for m in methods[name]])
+        if not any(m.reads_first for m in methods[name]):
+            context.survey(table, [m.needs for m in methods[name]])
         for segment, method in zip(table.segments, methods[name], strict=True):
             key = rules[name], method
             groups.setdefault(key, {})[f"{name}::{segment.segment}"] = segment
@@ -141,11 +141,14 @@ def fit_tables(
 def fit_segments(
     table: Grouped, methods: Sequence[Method], context: RunContext
 ) -> tuple[Encoder, ...]:
-    """Fit the settled methods of a table's segments, tiers together."""
+    """Fit the settled methods of a table's segments; tiers whose methods are equal together."""
     encoders: dict[int, Encoder] = {}
     for numbers in table.together:
-        method, rows = methods[numbers[0]], [table.segments[i] for i in numbers]
-        fitted = method.fit_tiers(rows, context) if method.tiers else [method.fit(rows[0], context)]
+        rows, own = [table.segments[i] for i in numbers], [methods[i] for i in numbers]
+        if own[0].tiers and all(method == own[0] for method in own):
+            fitted = own[0].fit_tiers(rows, context)
+        else:
+            fitted = [m.fit(segment, context) for m, segment in zip(own, rows, strict=True)]
         encoders |= zip(numbers, fitted, strict=True)
     return tuple(encoders[i] for i in range(len(table.segments)))
 
@@ -177,9 +180,7 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
             runs = {}
             for part in layout.ragged:
                 later.ragged.append((span.segment, part, encoded[part]))
-                run = RaggedRun()
-                run.extend(encoded[part])
-                runs[part] = run.build()
+                runs[part] = encoded[part]
             strings = {}
             for p in layout.packed:
                 strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)

@@ -16,7 +16,7 @@ from embcompress.artifact.reader import Artifact
 from embcompress.artifact.table import CompressedTable
 from embcompress.errors import BadInput, UsageError
 from embcompress.pipeline.room import fit_memory
-from embcompress.pipeline.row_keys import with_artifact_keys
+from embcompress.pipeline.row_keys import name_rows
 from embcompress.pipeline.sizes import table_parts
 from embcompress.progress import Progress
 from embcompress.report.details import Details
@@ -108,8 +108,10 @@ def _notes(form: Form) -> list[str]:
     for options in resolved:
         if isinstance(options, dict) and options.get("method") == form.method.get("name"):
             for key, value in asked.items():
-                if key in options and options[key] != value:
-                    notes[f"{key.replace('_', '-')} {value} became {options[key]}"] = None
+                settled = options.get(key)
+                if settled is not None and settled != value:  # a budget becomes other options
+                    was = "is" if value is None else f"{value} became"
+                    notes[f"{key.replace('_', '-')} {was} {settled}"] = None
     return list(notes)
 
 
@@ -164,19 +166,19 @@ def report_artifact(
                     )
                     compare(original, table, comparison, threads, progress)
                     errors[name] = comparison.result(8 * sum(parts[name].values()), threads)
-                    details[name] = with_artifact_keys(comparison.details(), artifact, name)
+                    details[name] = comparison.details()
                 source.unchanged()
         report = report_on(
             against, path, forms, parts, artifact.nbytes, passed, errors, seed, details
         )
         if against is not None:
-            return report
+            return name_rows(report, artifact)
         tables = [
             replace(t, errors=kept_errors(artifact, t.name), errors_from="compression")
             for t in report.tables
         ]
         note = "errors are those measured at compression; --against SOURCE measures them again"
-        return replace(report, tables=tables, notes=[note])
+        return name_rows(replace(report, tables=tables, notes=[note]), artifact)
 
 
 def source_size(path: Path) -> int:

@@ -25,7 +25,7 @@ from embcompress.artifact.layout import (
     shard_names,
     split,
 )
-from embcompress.artifact.reader import Artifact, is_artifact
+from embcompress.artifact.reader import Artifact, is_artifact_folder
 from embcompress.artifact.table import CompressedTable
 from embcompress.errors import UsageError
 from embcompress.kernels.halves import to_bfloat
@@ -76,7 +76,7 @@ def restore(
         raise UsageError(f"{output}: shards of a whole model make a folder; leave --table out")
     inputs = (path.parent if is_index(path) else path,)
     if folder:
-        check_folder(output, force=force, ours=is_artifact, inputs=inputs)
+        check_folder(output, force=force, ours=is_artifact_folder, inputs=inputs)
     else:
         check_target(output, force=force, inputs=inputs)
     with Artifact(path, threads=threads) as artifact:

@@ -1,19 +1,17 @@
-"""Keys of the few rows that a report names."""
+"""Keys, such as tokens, of the few rows that a report names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from embcompress.artifact.reader import Artifact
 from embcompress.errors import BadInput
-from embcompress.report.details import Details
+from embcompress.report.model import Report, TableReport
 from embcompress.tables.header import TensorInfo
-from embcompress.tables.keys import KEYS, Keys, read_keys, vocabulary
-from embcompress.tables.source import Source
+from embcompress.tables.keys import KEYS, Keys
+from embcompress.tables.quoting import quoted
 
 _MOST_BYTES = 2**26
 """Of keys, and of their lengths; more are not read for a report."""
@@ -21,57 +19,48 @@ _MOST_BYTES = 2**26
 _LONGEST = 200
 
 
-def with_source_keys(details: Details | None, source: Source, name: str, n: int) -> Details | None:
-    """Details with the keys of their rows, where the source has any.
+class Holder(Protocol):
+    """A source or an artifact."""
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """All tensors by name."""
+        ...
+
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they are known."""
+        ...
+
+
+def name_rows(report: Report, holder: Holder) -> Report:
+    """The report with the keys of the rows that it names, where they are known.
 
     Args:
-        details: Of a table.
-        source: What it was read from.
-        name: The table.
-        n: Its rows.
+        report: Its tables get a note, and their details the keys.
+        holder: What may have keys beside its tables.
     """
-
-    def raw(tensor: str) -> NDArray[np.uint8]:
-        info = source.tensors[tensor]
-        return np.frombuffer(source.read_raw(info, 0, info.nbytes), np.uint8)
-
-    def find() -> Keys | None:
-        found = read_keys(source.tensors, raw, name, n, str(source.shown))
-        if found is None and source.files is not None:
-            found = vocabulary(source.files.folder, n)
-        return found
-
-    return _with_keys(details, source.tensors, name, n, find)
+    return replace(report, tables=[_named(table, holder) for table in report.tables])
 
 
-def with_artifact_keys(details: Details | None, artifact: Artifact, name: str) -> Details | None:
-    """Details with the keys of their rows, where the artifact has any.
-
-    Args:
-        details: Of a table.
-        artifact: What holds it.
-        name: The table.
-    """
-    n = artifact[name].shape[0]
-    return _with_keys(details, artifact.tensors, name, n, lambda: artifact.row_keys(name))
-
-
-def _with_keys(
-    details: Details | None,
-    tensors: Mapping[str, TensorInfo],
-    name: str,
-    n: int,
-    find: Callable[[], Keys | None],
-) -> Details | None:
-    info = tensors.get(name + KEYS)
-    if details is None or 8 * n > _MOST_BYTES or (info and info.nbytes > _MOST_BYTES):
-        return details
-    try:
-        keys = find()
-    except BadInput:  # a tensor of that name that holds something else
-        return details
+def _named(table: TableReport, holder: Holder) -> TableReport:
+    errors, details = table.errors, table.details
+    extremes = errors and (errors.max_abs_error_row, errors.cosine_lowest_row)
+    noted = sorted({row for row in extremes or () if row is not None})
+    keys = _keys(table, holder) if noted else None
     if keys is None:
-        return details
-    rows = details.rows
-    named = zip(rows, keys.of(rows), strict=True)
-    return replace(details, keys={str(row): key[:_LONGEST] for row, key in named})
+        return table
+    told = (f"row {r:,} is {quoted(k)}" for r, k in zip(noted, keys.of(noted), strict=True))
+    if details is not None:
+        rows = details.rows
+        known = {str(r): k[:_LONGEST] for r, k in zip(rows, keys.of(rows), strict=True)}
+        details = replace(details, keys=known)
+    return replace(table, notes=[*table.notes, "; ".join(told)], details=details)
+
+
+def _keys(table: TableReport, holder: Holder) -> Keys | None:
+    info = holder.tensors.get(table.name + KEYS)
+    if 8 * table.shape[0] > _MOST_BYTES or (info is not None and info.nbytes > _MOST_BYTES):
+        return None
+    with contextlib.suppress(BadInput):  # what damaged keys would say is left out
+        return holder.row_keys(table.name)
+    return None

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from embcompress.artifact.atomic import check_folder, check_target
 from embcompress.artifact.form import KEY, MEASURED, Form
 from embcompress.artifact.layout import SHARD_BYTES, Extent, Passed, Placed, Plan, place
-from embcompress.artifact.reader import is_artifact
+from embcompress.artifact.reader import is_artifact_folder
 from embcompress.artifact.writer import ArtifactWriter, ragged_sizes
+from embcompress.codecs.base import joined_lengths
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
@@ -27,7 +28,7 @@ from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
 from embcompress.pipeline.reporting import MOST_DETAILED, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
-from embcompress.pipeline.row_keys import with_source_keys
+from embcompress.pipeline.row_keys import name_rows
 from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, group
 from embcompress.pipeline.settings import Settings
@@ -182,7 +183,7 @@ def _check_output(job: Job) -> None:
     elif job.output.suffix == WEIGHTS and not job.output.is_dir():
         raise UsageError(f"{job.output}: --max-shard-size makes a folder; name one, without suffix")
     else:
-        check_folder(job.output, force=job.force, ours=is_artifact, inputs=inputs)
+        check_folder(job.output, force=job.force, ours=is_artifact_folder, inputs=inputs)
 
 
 @contextlib.contextmanager
@@ -319,8 +320,8 @@ def _dry_run(job: Job, ready: Prepared) -> Outcome:
         if table.form.ragged:
             comparison = _comparison(table, job, ready)
             encode_table(table, sink, comparison, ready.context)
-            for (segment, part), lengths in sink.ragged.items():
-                sizes |= ragged_sizes(table.form, segment, part, np.array(lengths, np.int64))
+            for (segment, part), runs in sink.ragged.items():
+                sizes |= ragged_sizes(table.form, segment, part, joined_lengths(runs))
     ready.source.unchanged()
     placed = place(ready.plan, sizes)
     return Outcome(
@@ -345,10 +346,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
         if plan.shard_bytes is not None:
             _copy_companions(writer, source, context.progress)
         source.unchanged()
-        details = {
-            n: with_source_keys(c.details(), source, n, ready.fitted[n].form.shape[0])
-            for n, c in comparisons.items()
-        }
+        details = {n: c.details() for n, c in comparisons.items()}
         report = _report(job, ready, placed, errors, details)
         kept = job.keep_failed or all(gate.passed for gate in report.gates)
         if kept:
@@ -389,6 +387,7 @@ def _report(
     )
     if job.baseline is not None:
         report = with_baseline(report, *job.baseline)
+    report = name_rows(report, source)
     report.notes.extend(ready.notes)
     note = shrink_note(report, source.bytes)
     if note is not None:

@@ -45,9 +45,10 @@ def _own_parts(form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
     parts = form.part_bytes()
     parts["measured"] = sizes[form.measured]
     for i, segment in enumerate(form.segments):
-        for part in segment.codec.layout().ragged:
+        layout = segment.codec.layout()
+        for part in layout.ragged:
             short = part.rsplit(INNER, 1)[-1]
-            for piece in ("data", "addresses", "lengths"):
+            for piece in layout.pieces(part):
                 name = short if piece == "data" else f"{short} {piece}"
                 parts[name] = parts.get(name, 0) + sizes[form.tensor(i, f"{part}.{piece}")]
     return {name: size for name, size in parts.items() if size}

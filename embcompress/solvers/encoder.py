@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embcompress.codecs.base import Codec
+    from embcompress.codecs.centroids import Centroids
     from embcompress.codecs.projected import Projected
 
 
@@ -29,8 +30,8 @@ class Encoder(ABC):
 
         Returns:
             The codec's fields by name, arrays [b] or [b, count], its packed parts, integer
-            arrays [b], and its ragged parts, lists of b uint8 arrays. A row's parts depend on
-            that row and its tile only.
+            arrays [b], and its ragged parts, as `RaggedRows` with their lengths. A row's parts
+            depend on that row and its tile only.
         """
 
 
@@ -76,6 +77,23 @@ class ColumnsEncoder(Encoder):
         return {INNER + k: v for k, v in self.inner.encode(ids, kept).items()}
 
 
+@dataclass(frozen=True)
+class ConstantEncoder(Encoder):
+    """Stores nothing of a row: all are the one row of the codec."""
+
+    codec: Centroids
+
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        return {}
+
+
+def constant(row: NDArray[np.float32]) -> ConstantEncoder:
+    """The encoder of rows that all decode to one, float32 [D]."""
+    from embcompress.codecs.centroids import Centroids
+
+    return ConstantEncoder(Centroids(len(row), False, row[None]))
+
+
 def decoded(
     encoder: Encoder, ids: NDArray[np.int64], rows: NDArray[np.float32], first: int = 0
 ) -> NDArray[np.float32]:
@@ -89,16 +107,11 @@ def decoded(
     """
     import numpy as np
 
-    from embcompress.artifact.memory import RaggedRun
     from embcompress.codecs.base import PackedRows, Parts
 
     encoded = encoder.encode(ids, rows)
     layout = encoder.codec.layout()
-    runs = {}
-    for part in layout.ragged:
-        run = RaggedRun()
-        run.extend(encoded[part])
-        runs[part] = run.build()
+    runs = {part: encoded[part] for part in layout.ragged}
     strings = {p.name: PackedRows.build(encoded[p.name], p.bits) for p in layout.packed}
     parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings, first)
     out = np.empty(rows.shape, np.float32)

@@ -66,6 +66,11 @@ class ModelFiles:
     index: WeightIndex | None
     rows: bool
 
+    @property
+    def names(self) -> set[str]:
+        """The names of the shards and of the index."""
+        return {*self.shards, *([self.index.path.name] if self.index else ())}
+
 
 def is_index(path: str | os.PathLike[str]) -> bool:
     """Say whether a path has the name of an index of shards."""
@@ -223,7 +228,7 @@ def companions(files: ModelFiles) -> Iterator[tuple[str, bool]]:
         lead out are not to be copied. Left out are hidden files, the weights and their index, the
         same weights in other formats beside them, and exports to other engines.
     """
-    weights = {*files.shards, *([files.index.path.name] if files.index else ())}
+    weights = files.names
     for place, folders, names in os.walk(files.folder):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _EXPORTS)
         top = Path(place) == files.folder

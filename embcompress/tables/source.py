@@ -18,6 +18,7 @@ from embcompress.tables.checkpoint import Checkpoint, open_checkpoint
 from embcompress.tables.file import SourceFile
 from embcompress.tables.folder import ModelFiles, is_index
 from embcompress.tables.header import FLOATS, TensorInfo
+from embcompress.tables.keys import Keys, read_keys, vocabulary
 from embcompress.tables.npy import NpyTable, read_npy_header
 from embcompress.tables.quoting import listed, quoted, shown
 from embcompress.tables.safetensors import SafetensorsTable
@@ -129,6 +130,19 @@ class Source(ABC):
         data = bytearray(stop - start)
         self.read_raw_into(info, memoryview(data), start)
         return bytes(data)
+
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they lie beside it; see ``Artifact.row_keys``."""
+
+        def raw(tensor: str) -> NDArray[np.uint8]:
+            info = self.tensors[tensor]
+            return np.frombuffer(self.read_raw(info, 0, info.nbytes), np.uint8)
+
+        n = self.tensors[name].shape[0]
+        found = read_keys(self.tensors, raw, name, n, self.shown)
+        if found is None and self.files is not None:
+            found = vocabulary(self.files.folder, n)
+        return found
 
     @abstractmethod
     def read_raw_into(self, info: TensorInfo, buffer: memoryview, start: int) -> None:

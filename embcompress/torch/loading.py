@@ -15,6 +15,7 @@ from embcompress.artifact.form import MARK
 from embcompress.artifact.reader import Artifact
 from embcompress.artifact.table import CompressedTable
 from embcompress.errors import UsageError
+from embcompress.tables.keys import KEYS, LENGTHS
 from embcompress.torch.held import Held, in_memory
 from embcompress.torch.modules import Compressed, Embedding, EmbeddingBag
 
@@ -110,8 +111,11 @@ class _Source:
 
 
 def _from_artifact(artifact: Artifact, *, mmap: bool) -> _Source:
+    companions = {name + end for name in artifact for end in (KEYS, LENGTHS)}
+    passed = {n: info for n, info in artifact.passed.items() if n not in companions}
+
     def read(name: str) -> Any:
-        info = artifact.passed[name]
+        info = passed[name]
         kind = getattr(torch, _DTYPES.get(info.dtype, ""), None)
         if kind is None:
             raise UsageError(f"{artifact.path}: PyTorch has no dtype for '{name}', {info.dtype}")
@@ -120,8 +124,7 @@ def _from_artifact(artifact: Artifact, *, mmap: bool) -> _Source:
 
     return _Source(
         str(artifact.path),
-        {n: t.shape for n, t in artifact.items()}
-        | {n: i.shape for n, i in artifact.passed.items()},
+        {n: t.shape for n, t in artifact.items()} | {n: i.shape for n, i in passed.items()},
         frozenset(artifact),
         lambda name: artifact[name] if mmap else in_memory(artifact[name]),
         read,

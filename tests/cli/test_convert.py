@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 import time
 from pathlib import Path
@@ -324,6 +325,35 @@ def test_lookup_by_keys(words, run, tmp_path):
     )
 
 
+def test_reports_name_rows_by_their_keys(words, run, tmp_path):
+    dense = tmp_path / "w.safetensors"
+    for told in (
+        run("report", words, "--against", dense)[1],
+        run("report", words)[1],
+        run("quantize", dense, "-o", tmp_path / "again.safetensors")[1],
+    ):
+        assert re.search(r"row \d is '(the|of|\. \.|kö|a,b|the cat)'", " ".join(told.split()))
+
+
+def test_tensors_that_only_have_the_name_are_no_keys(run, tmp_path):
+    from safetensors.numpy import save_file
+
+    tensors = {"emb": normal(2000, 8), "emb.keys": normal(3, 3), "emb.keys.lengths": normal(2000)}
+    save_file(tensors, tmp_path / "m.safetensors")
+    small = tmp_path / "small.safetensors"
+    code, _, err = run("quantize", tmp_path / "m.safetensors", "-o", small, "--tables", "emb")
+    assert code == 0, err
+    assert "has no keys" in run("lookup", small, "--keys", "x")[2]
+    lengths = np.full(2000, 9, np.uint8)
+    save_file(
+        tensors | {"emb.keys": lengths, "emb.keys.lengths": lengths}, tmp_path / "d.safetensors"
+    )
+    code, _, err = run("quantize", tmp_path / "d.safetensors", "-o", small, "-q", "--force",
+                       "--tables", "emb")  # fmt: skip
+    assert code == 0, err
+    assert run("lookup", small, "--keys", "x")[0] == 3
+
+
 def test_lookup_by_keys_of_shards_and_of_a_vocabulary(words, run, tmp_path):
     folder = tmp_path / "shards"
     code, *_ = run(
@@ -368,12 +398,19 @@ WRONG = [
     (["-o", "o.npy"], 2, "convert writes .safetensors"),
     (["-o", "w.txt"], 2, "the output is the input"),
     (["-o", "o.safetensors", "--column", "x"], 2, "of Parquet"),
+    (["-o", "o.safetensors", "--force", ".."], 2, ""),
     (["-o", "none/o.safetensors"], 4, "no such folder"),
     (["-o", "o.safetensors", "--format", "npz", "--name", "x"], 2, "--name"),
     (["-o", "o.safetensors", "--format", "fvecs"], 3, "no whole rows"),
     (["-o", "o.safetensors", "--format", "glove"], 2, "--format"),
     ([], 2, "-o"),
 ]
+
+
+def test_a_folder_is_no_file_to_convert(run, tmp_path):
+    code, _, err = run("convert", tmp_path, "-o", tmp_path / "o.safetensors")
+    assert code == 2
+    assert "is a folder" in err
 
 
 @pytest.mark.parametrize(("words", "code", "told"), WRONG)

@@ -210,6 +210,29 @@ def test_outputs_that_must_stay(model, run, tmp_path, other_folder):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
+def test_force_leaves_other_files(model, run, tmp_path):
+    small = tmp_path / "small"
+    words = ["-o", small, "-q", "--force", "--max-shard-size"]
+    assert run("quantize", model, *words, "20KB")[0] == 0
+    (small / "notes").mkdir()
+    (small / "notes" / "mine.txt").write_text("years of work")
+    (small / "link").symlink_to("notes")
+    (small / "config.json").write_text("older")
+    assert run("quantize", model, *words, "60KB")[0] == 0
+    assert (small / "link" / "mine.txt").read_text() == "years of work"
+    assert (small / "config.json").read_text() == "{}"
+    assert run("verify", small)[0] == 0
+    assert len([n for n in shards(small) if n.startswith("model-")]) == len(shards(small)) == 2
+
+
+def test_a_folder_with_an_artifact_of_another_name_stays(model, run, tmp_path):
+    (tmp_path / "work").mkdir()
+    assert run("quantize", model, "-o", tmp_path / "work" / "m.safetensors", "-q")[0] == 0
+    code, _, err = run("quantize", model, "-o", tmp_path / "work", "-q", "--force")
+    assert code == 2
+    assert "never replaced" in err
+
+
 def test_a_failed_gate_leaves_the_old_folder(model, run, tmp_path):
     small = tmp_path / "small"
     assert run("quantize", model, "-o", small, "-q")[0] == 0

@@ -340,13 +340,13 @@ def test_original_numbers_behind_a_rotation(threads, glove_slice):
         ("--budget x", "'x' is no budget"),
         ("--rows 301", "--rows 301 is more than its 300 rows"),
         ("--scheme robe --block 7", "--block 7 is more than its 6 columns"),
-        ("--scheme robe --slots 999999999999999", "use a smaller one"),
+        ("--scheme robe --slots 999999999999999", "use a smaller --slots"),
     ],
 )
 def test_refusals_come_before_work(words, cause, run, tmp_path):
     np.save(tmp_path / "t.npy", numbers(300, 6))
     code, _, err = run("hash", tmp_path / "t.npy", "-o", tmp_path / "o.safetensors", *words.split())
-    assert code == (4 if "smaller one" in cause else 2)
+    assert code == (4 if "smaller --slots" in cause else 2)
     assert cause in err
     assert len(err.strip().splitlines()) == 1
 
@@ -358,7 +358,7 @@ def test_a_budget_that_nothing_meets(scheme, model, run, tmp_path):
     )
     assert code == 2
     assert "--budget 500 is 500 bytes, but" in err
-    with pytest.raises(UsageError, match="over all tables"):
+    with pytest.raises(UsageError, match="of whole tables"):
         compress(numbers(), Rotate(then=f"hash --scheme {scheme} --budget 8x"))
 
 

@@ -267,3 +267,10 @@ def test_quantization_beats_svd_per_byte(glove_slice):
     plain = relative_error(glove_slice, compress(glove_slice, Quantize(bits=4)).restore())
     table = SVD(rank=6)  # 24 bytes a row and the axes; 4 bits take 29
     assert relative_error(glove_slice, compress(glove_slice, table).restore()) > 5 * plain
+
+
+@pytest.mark.parametrize("d", [300, 2100])
+def test_threads_change_no_bit(d):
+    rows = low_rank(4500, d, 40, 6, noise=0.3)
+    one, two = (compress(rows, SVD(rank=9), settings=Settings(threads=t)).restore() for t in (1, 2))
+    assert np.array_equal(one, two)

@@ -304,3 +304,19 @@ def test_dry_run_counts_the_slots(glove_slice, run, tmp_path):
     code, out, err = run("tt", tmp_path / "t.npy", *words)
     assert code == 0, err
     assert json.loads(out)["tables"][0]["parts"]["slots"] == -(-5000 * 13 // 8) + 7
+
+
+@pytest.mark.parametrize("shape", ["40x1,10x1,25x32", "9000x1,2x32"])
+@pytest.mark.parametrize("order", ["none", "cluster"])
+def test_threads_change_no_bit(shape, order):
+    """Tiles end inside groups of slots; the last cut has more columns than are solved whole."""
+    rows = np.random.default_rng(8).standard_normal((9500, 32)).astype(np.float32)
+    one, two = (
+        compress(rows, TT(shape=shape, rank="7", order=order), settings=Settings(threads=t))
+        for t in (1, 2)
+    )
+    assert np.array_equal(one.restore(), two.restore())
+    theirs = by_hand(rows, parse_shape(shape), codec_of(one).ranks)
+    if order == "none":
+        ours = relative_error(rows, one.restore())
+        assert ours == pytest.approx(relative_error(rows, theirs), rel=1e-5)
