@@ -30,7 +30,7 @@ from embcompress.pipeline.reporting import MOST_DETAILED, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
 from embcompress.pipeline.row_keys import name_rows
 from embcompress.pipeline.rules import Assigned, Rule, assign
-from embcompress.pipeline.segments import Fields, Grouped, Reader, group
+from embcompress.pipeline.segments import Fields, Grouped, Reader, frequent_norms, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
 from embcompress.pipeline.ties import tied_notes
@@ -258,7 +258,12 @@ def group_table(
     """The row map and segments of a table under a method and settings."""
     reader = Reader(table, frequencies, zero_nonfinite=settings.nonfinite == "zero")
     per_field = settings.per_field or method.per_field
-    return group(reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers)
+    ranks = None
+    if method.tiers and method.ranked_by == "norm":
+        ranks = frequent_norms(reader, settings.threads or available())
+    return group(
+        reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers, ranks=ranks
+    )
 
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
