@@ -62,6 +62,8 @@ UNTRAINED = (
     "prune --keep 0.1 --values fp16",
     "prune --scope row --keep 0.25 --values int8",
     "prune --scope column --keep 0.25 --values fp16",
+    "prune --scope group --keep 0.25 --values fp16",
+    "prune --rows --values fp16",
     "mixdim --rank 8",
     "mixdim --rule budget --budget 4x --coords fp16",
     "mixdim --rule budget --budget 4x --projection columns --block 8",

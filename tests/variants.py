@@ -15,6 +15,7 @@ _TEXT = {
     "columns": ("", "0,2-4", "0-10"),
     "dims": ("0,2,5", "3"),
     "mixdim.groups": ("0.1", "0.01,0.2,0.3"),
+    "prune.groups": ("0.1", "0.01,0.2,0.3"),
     "mixdim.budget": ("3x", "9bpw", "80KB"),
     "groups": ("0.5:7,0.25:90,3", "0.02:4096,1"),
 }
@@ -25,6 +26,8 @@ _WITH = {
     ("mixdim", "block"): {"projection": "columns"},
     ("ant", "budget"): {"anchors": 16},
     ("prune", "scale"): {"values": "int8"},
+    ("prune", "groups"): {"scope": "group"},
+    ("prune", "then"): {"rows": True},
     ("hash", "combine"): {"scheme": "qr"},
     ("hash", "bits"): {"scheme": "lma"},
     ("hash", "slots"): {"scheme": "lma"},

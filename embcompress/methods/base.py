@@ -6,7 +6,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from embcompress.options import changed, declared, validate
 from embcompress.progress import Progress
@@ -162,6 +162,15 @@ class Method(ABC):
     def gradients(self) -> bool:
         """Whether it is fitted to gradients: then a run needs ``--grads``, else it takes none."""
         return False
+
+    @property
+    def ranked_by(self) -> Literal["frequency", "norm"]:
+        """What puts rows into tiers: frequency, or frequency times norm.
+
+        The norms are taken in a pass of their own before rows are grouped; without frequencies
+        they rank rows alone.
+        """
+        return "frequency"
 
     def preflight(self, rows: Rows, context: Context) -> None:  # noqa: B027
         """Refuse what cannot work on some rows, before anything is read.

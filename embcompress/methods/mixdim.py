@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from embcompress.errors import UsageError
 from embcompress.methods.base import Context, Encoder, Method
+from embcompress.methods.grouping import parse_shares
 from embcompress.options import Option
 from embcompress.tables.rows import Rows
 
@@ -23,7 +24,6 @@ _ALPHA = 0.3
 _STEPS = 2**12  # of alpha
 _SAMPLE = 4096
 _TRIES = 40
-_MOST_GROUPS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,21 +370,3 @@ def parse_dims(text: str) -> list[int]:
     if not dims or dims[0] < 0:
         raise UsageError(f"mixdim: --dims '{text}' are not dimensions such as 0,4,8,16")
     return dims
-
-
-def parse_shares(verb: str, text: str) -> tuple[float, ...]:
-    """Shares of the rows as typed, those of the most frequent first.
-
-    Raises:
-        UsageError: Another form than 0.05,0.15, or shares of 1 or more together.
-    """
-    try:
-        shares = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        shares = ()
-    if not (1 <= len(shares) < _MOST_GROUPS and all(0 < s < 1 for s in shares) and sum(shares) < 1):
-        raise UsageError(
-            f"{verb}: --groups '{text}' are not shares of the rows such as 0.05,0.15, that leave"
-            " some for the rest"
-        )
-    return shares

@@ -253,6 +253,23 @@ PRESETS = (
         "Liu et al. 2021, Learnable embedding sizes for recommender systems",
     ),
     Preset(
+        "DNIS",
+        "prune --scope group --keep 0.25 --frequencies FILE",
+        False,
+        "the paper learns soft masks of columns by frequency group; here the columns of least"
+        " energy a value are dropped",
+        "Cheng et al. 2020, Differentiable neural input search for recommender systems",
+    ),
+    Preset(
+        "OptEmbed rows",
+        "prune --rows --keep 0.5 --frequencies FILE",
+        False,
+        "rows dropped by frequency times norm where the paper learns thresholds of norms; dropped"
+        " rows decode to the mean of those of their field",
+        "Lyu et al. 2022, OptEmbed: learning optimal embedding table for click-through rate"
+        " prediction",
+    ),
+    Preset(
         "MDE",
         "mixdim --by field --rule power --alpha 0.3 --fields FILE",
         False,

@@ -26,14 +26,17 @@ from embcompress.options import changed
 from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
-from embcompress.pipeline.reporting import name_rows, report_on
+from embcompress.pipeline.reporting import MOST_DETAILED, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
+from embcompress.pipeline.row_keys import name_rows
 from embcompress.pipeline.rules import Assigned, Rule, assign
-from embcompress.pipeline.segments import Fields, Grouped, Reader, group
+from embcompress.pipeline.segments import Fields, Grouped, Reader, frequent_norms, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
 from embcompress.pipeline.ties import tied_notes
 from embcompress.progress import Progress
+from embcompress.report.baseline import with_baseline
+from embcompress.report.details import Details
 from embcompress.report.gates import Gates, check, check_tables
 from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors
@@ -71,6 +74,7 @@ class Job:
         fields: File of fields.
         grads: File of gradients.
         gates: Gates to check.
+        baseline: An earlier report that growth is measured from, and its file.
         full_report: Whether sampled figures are measured too.
         keep_failed: Whether the output takes its name although a gate failed.
         force: Whether an existing output is replaced.
@@ -91,6 +95,7 @@ class Job:
     fields: Path | None = None
     grads: Path | None = None
     gates: Gates = field(default_factory=Gates)
+    baseline: tuple[Report, Path] | None = None
     full_report: bool = True
     keep_failed: bool = False
     force: bool = False
@@ -284,7 +289,12 @@ def group_table(
     """The row map and segments of a table under a method and settings."""
     reader = Reader(table, frequencies, gradients, zero_nonfinite=settings.nonfinite == "zero")
     per_field = settings.per_field or method.per_field
-    return group(reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers)
+    ranks = None
+    if method.tiers and method.ranked_by == "norm":
+        ranks = frequent_norms(reader, settings.threads or available())
+    return group(
+        reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers, ranks=ranks
+    )
 
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
@@ -332,13 +342,14 @@ def _rule_gates(job: Job, rule: int) -> dict[str, float]:
     return job.rules[rule].gates.asked() if job.rules else {}
 
 
-def _comparison(fitted: Fitted, job: Job, context: RunContext) -> Comparison:
+def _comparison(fitted: Fitted, job: Job, ready: Prepared) -> Comparison:
     return Comparison(
         *fitted.form.shape,
         frequencies=fitted.table.reader.frequencies,
         seed=job.settings.seed,
-        memory=context.spare,
+        memory=ready.context.spare,
         full=job.full_report and job.writes,
+        detailed=len(ready.fitted) <= MOST_DETAILED,
     )
 
 
@@ -347,14 +358,14 @@ def _dry_run(job: Job, ready: Prepared) -> Outcome:
     for table in ready.fitted.values():
         sink = SizeSink()
         if table.form.ragged:
-            comparison = _comparison(table, job, ready.context)
+            comparison = _comparison(table, job, ready)
             encode_table(table, sink, comparison, ready.context)
             for (segment, part), runs in sink.ragged.items():
                 sizes |= ragged_sizes(table.form, segment, part, joined_lengths(runs))
     ready.source.unchanged()
     placed = place(ready.plan, sizes)
     return Outcome(
-        _report(job, ready, placed, {}), ready.assigned.choice, False, ready.assigned.rules
+        _report(job, ready, placed, {}, {}), ready.assigned.choice, False, ready.assigned.rules
     )
 
 
@@ -364,7 +375,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
     with ArtifactWriter(job.output, plan, context.threads) as writer:
         comparisons = {}
         for name, table in ready.fitted.items():
-            comparisons[name] = _comparison(table, job, context)
+            comparisons[name] = _comparison(table, job, ready)
             encode_table(table, writer.sink(table.form), comparisons[name], context)
             with context.progress.stage("measuring", table.form.shape[0]):
                 comparisons[name].settle(context.threads)
@@ -375,7 +386,8 @@ def _write(job: Job, ready: Prepared) -> Outcome:
         if plan.shard_bytes is not None:
             _copy_companions(writer, source, context.progress)
         source.unchanged()
-        report = _report(job, ready, placed, errors)
+        details = {n: c.details() for n, c in comparisons.items()}
+        report = _report(job, ready, placed, errors, details)
         kept = job.keep_failed or all(gate.passed for gate in report.gates)
         if kept:
             writer.commit()
@@ -393,7 +405,13 @@ def _copy_companions(writer: ArtifactWriter, source: Source, progress: Progress)
             progress.note(f"{source.files.folder / name}: not copied: a link out of the folder")
 
 
-def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, TableErrors]) -> Report:
+def _report(
+    job: Job,
+    ready: Prepared,
+    placed: Placed,
+    errors: Mapping[str, TableErrors],
+    details: Mapping[str, Details | None],
+) -> Report:
     """The report with its gates judged."""
     plan, source = ready.plan, ready.source
     report = report_on(
@@ -405,8 +423,11 @@ def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, Tabl
         passed_bytes(plan),
         errors,
         job.settings.seed,
+        details,
     )
-    name_rows(report, source.row_keys)
+    if job.baseline is not None:
+        report = with_baseline(report, *job.baseline)
+    report = name_rows(report, source)
     report.notes.extend(ready.notes)
     note = shrink_note(report, source.bytes)
     if note is not None:

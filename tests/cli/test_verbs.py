@@ -178,7 +178,7 @@ def test_report_files(artifact, run, tmp_path):
     assert "| " in (tmp_path / "r.md").read_text()
     code, _, err = run("report", artifact, "--report", tmp_path / "r.xls")
     assert code == 2
-    assert ".json or .md" in err
+    assert ".json, .md, .xml, .html" in err
 
 
 def test_frequencies_weight_the_report(run, tmp_path):
