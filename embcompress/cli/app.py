@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from embcompress.cli import (
+    comparing,
     compress,
     conversion,
     exports,
@@ -50,6 +51,10 @@ def build(only: str | None = None) -> typer.Typer:
         (recipes.run_recipe, "run embcompress.toml"),
         (conversion.convert_file, "convert glove.6B.50d.txt -o glove.safetensors"),
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
+        (
+            comparing.compare,
+            "compare glove.q4.safetensors glove.q2.safetensors --report q.html",
+        ),
         (sizes.inspect_file, "inspect model.safetensors"),
         (sizes.verify_file, "verify glove.q4.safetensors"),
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embcompress.cli.bridge import parameters, with_parameters
-from embcompress.cli.gates import GATE_PANEL, gate_parameters, gates_from
+from embcompress.cli.gates import GATE_PANEL, baseline_from, gate_parameters, gates_from
 from embcompress.errors import UsageError
 from embcompress.options import declared
 from embcompress.pipeline.settings import Settings
@@ -85,10 +86,19 @@ def verb(method: type[Method]) -> Callable[..., Any]:
                 show_default=False,
             ),
         ] = None,
+        grads: Annotated[
+            Path | None,
+            typer.Option(
+                help="Gradients of fields or rows (.npy or .safetensors), for methods that choose"
+                " by them: sseds.",
+                rich_help_panel=ROWS,
+                show_default=False,
+            ),
+        ] = None,
         report: Annotated[
             list[Path] | None,
             typer.Option(
-                help="Write the report to a .json or .md file; repeatable.",
+                help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable.",
                 rich_help_panel=OUTPUT,
             ),
         ] = None,
@@ -141,7 +151,12 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         **options: Any,
     ) -> int:
         from embcompress.budget import parse_shard_size
-        from embcompress.cli.output import check_report_files, show_choice, show_report
+        from embcompress.cli.output import (
+            check_report_files,
+            show_choice,
+            show_report,
+            written_on_failure,
+        )
         from embcompress.cli.terminal import progress_for
         from embcompress.pipeline.run import Job, run
 
@@ -162,13 +177,16 @@ def verb(method: type[Method]) -> Callable[..., Any]:
             sets=tuple(sets or ()),
             frequencies=frequencies,
             fields=fields,
+            grads=grads,
             gates=gates,
-            full_report=not no_report or gates.min_recall is not None,
+            full_report=not no_report or gates.needs_full,
             keep_failed=keep_failed,
             force=force,
         )
         files = check_report_files(report or [], force=force)
-        outcome: Outcome = run(job, progress_for(quiet=quiet))
+        with written_on_failure(files):
+            job = replace(job, baseline=baseline_from(options["baseline"]))
+            outcome: Outcome = run(job, progress_for(quiet=quiet))
         if not quiet:
             show_choice(outcome.choice, verbose=verbose)
         shown = not no_report and not quiet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,7 +76,13 @@ def run_recipe(
     output: Output = None,
     report: Annotated[
         list[Path] | None,
-        typer.Option(help="Write the report to a .json or .md file; repeatable."),
+        typer.Option(
+            help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable."
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="An earlier report (.json) to compare with.", show_default=False),
     ] = None,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Leave out the report and its sampled figures.")
@@ -94,7 +101,13 @@ def run_recipe(
 
     The artifact keeps the recipe as it was settled: inspect ARTIFACT --recipe gives it back.
     """
-    from embcompress.cli.output import check_report_files, show_choice, show_report
+    from embcompress.cli.gates import baseline_from
+    from embcompress.cli.output import (
+        check_report_files,
+        show_choice,
+        show_report,
+        written_on_failure,
+    )
     from embcompress.cli.terminal import progress_for
     from embcompress.pipeline.recipe import find_recipe, job_of, read_recipe
     from embcompress.pipeline.run import run
@@ -111,7 +124,9 @@ def run_recipe(
         full_report=not no_report,
     )
     files = check_report_files([*read.report, *(report or [])], force=force)
-    outcome = run(job, progress_for(quiet=quiet))
+    with written_on_failure(files):
+        job = replace(job, baseline=baseline_from(baseline))
+        outcome = run(job, progress_for(quiet=quiet))
     if not quiet:
         show_choice(outcome.choice, verbose=verbose)
     shown = not no_report and not quiet
@@ -120,8 +135,6 @@ def run_recipe(
 
 def _sizes_only(job: Job) -> Job:
     """The job without the gates on errors: a plan measures none."""
-    from dataclasses import replace
-
     rules = tuple(replace(rule, gates=rule.gates.sizes()) for rule in job.rules)
     return replace(job, rules=rules, gates=job.gates.sizes())
 

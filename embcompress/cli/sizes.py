@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from embcompress.cli.bridge import with_parameters
-from embcompress.cli.gates import gate_parameters, gates_from
+from embcompress.cli.gates import GATE_PANEL, baseline_from, gate_parameters, gates_from
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,7 +31,16 @@ def _report(
         typer.Option(help="How often each row is used; adds weighted figures.", show_default=False),
     ] = None,
     report: Annotated[
-        list[Path] | None, typer.Option(help="Write it to a .json or .md file; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Write it to a .json, .md, .xml (JUnit) or .html file; repeatable."),
+    ] = None,
+    gates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Gates from a .toml or .json file, such as a recipe; flags come before it.",
+            rich_help_panel=GATE_PANEL,
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
     seed: Annotated[int, typer.Option(help="Seed of sampled figures.", min=0)] = 0,
@@ -42,26 +51,35 @@ def _report(
     quiet: Quiet = False,
     **options: Any,
 ) -> int:
-    from embcompress.cli.output import check_report_files, show_report
+    from embcompress.cli.output import check_report_files, show_report, written_on_failure
     from embcompress.cli.terminal import progress_for
+    from embcompress.pipeline.gates_file import GatesFile, read_gates
     from embcompress.pipeline.reporting import report_artifact, source_size
     from embcompress.pipeline.room import usable_memory
+    from embcompress.report.baseline import with_baseline
     from embcompress.report.gates import check
     from embcompress.threads import available
 
-    gates = gates_from(options)
+    asked = gates_from(options)
     files = check_report_files(report or [], force=True)
-    found = report_artifact(
-        artifact,
-        against,
-        frequencies,
-        seed=seed,
-        threads=threads or available(),
-        memory=usable_memory(memory),
-        progress=progress_for(quiet=quiet),
-    )
-    source_bytes = source_size(against) if against else None
-    found.gates.extend(check(found, gates, source_bytes))
+    with written_on_failure(files):
+        from_file = read_gates(gates) if gates else GatesFile(gates=asked)
+        asked = from_file.gates.but(asked)
+        baseline = baseline_from(options["baseline"])
+        found = report_artifact(
+            artifact,
+            against,
+            frequencies,
+            seed=seed,
+            threads=threads or available(),
+            memory=usable_memory(memory),
+            progress=progress_for(quiet=quiet),
+        )
+        if baseline is not None:
+            found = with_baseline(found, *baseline)
+        source_bytes = source_size(against) if against else None
+        found.gates.extend(from_file.check(found))
+        found.gates.extend(check(found, asked, source_bytes))
     return show_report(found, files, as_json=json, shown=not quiet)
 
 

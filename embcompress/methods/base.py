@@ -6,7 +6,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from embcompress.options import changed, declared, validate
 from embcompress.progress import Progress
@@ -16,6 +16,7 @@ from embcompress.tables.rows import Rows, Tile
 if TYPE_CHECKING:
     from embcompress.codecs.base import Codec
     from embcompress.solvers.statistics import Statistics
+    from embcompress.tables.gradients import Gradients
 
 __all__ = ["Accounts", "Context", "Encoder", "Method"]
 
@@ -87,6 +88,13 @@ class Context(Protocol):
         """Statistics of some rows; collected in one pass unless they are known already."""
         ...
 
+    def gradients(self, rows: Rows) -> Gradients | None:
+        """Gradients of some rows, of their field alone where fields are segments.
+
+        None where the run has none, or the rows are not those of a table, such as coordinates.
+        """
+        ...
+
     def each(
         self,
         rows: Rows,
@@ -150,6 +158,20 @@ class Method(ABC):
         """
         return ()
 
+    @property
+    def gradients(self) -> bool:
+        """Whether it is fitted to gradients: then a run needs ``--grads``, else it takes none."""
+        return False
+
+    @property
+    def ranked_by(self) -> Literal["frequency", "norm"]:
+        """What puts rows into tiers: frequency, or frequency times norm.
+
+        The norms are taken in a pass of their own before rows are grouped; without frequencies
+        they rank rows alone.
+        """
+        return "frequency"
+
     def preflight(self, rows: Rows, context: Context) -> None:  # noqa: B027
         """Refuse what cannot work on some rows, before anything is read.
 
@@ -185,6 +207,8 @@ class Method(ABC):
 
     def fit_tiers(self, tiers: Sequence[Rows], context: Context) -> Sequence[Encoder]:
         """Fit the tiers of a table, or of one field of it, together.
+
+        Tiers that ``plan`` gave methods of their own are fitted by these, apart.
 
         Args:
             tiers: Most frequent first, the rest last.

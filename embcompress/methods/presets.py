@@ -253,6 +253,110 @@ PRESETS = (
         "Liu et al. 2021, Learnable embedding sizes for recommender systems",
     ),
     Preset(
+        "DNIS",
+        "prune --scope group --keep 0.25 --frequencies FILE",
+        False,
+        "the paper learns soft masks of columns by frequency group; here the columns of least"
+        " energy a value are dropped",
+        "Cheng et al. 2020, Differentiable neural input search for recommender systems",
+    ),
+    Preset(
+        "OptEmbed",
+        "prune --rows --keep 0.5 --frequencies FILE",
+        False,
+        "rows dropped by frequency times norm where the paper learns thresholds of norms; dropped"
+        " rows decode to the mean of those of their field",
+        "Lyu et al. 2022, OptEmbed: learning optimal embedding table for click-through rate"
+        " prediction",
+    ),
+    Preset(
+        "MDE",
+        "mixdim --by field --rule power --alpha 0.3 --fields FILE",
+        False,
+        "dimensions by the paper's power of field size, alpha as given or found for a --budget; the"
+        " paper trains projections, here each field is projected on its own strongest axes",
+        "Ginart et al. 2021, Mixed dimension embeddings with application to memory-efficient"
+        " recommendation systems",
+    ),
+    Preset(
+        "CpRec",
+        "mixdim --by frequency --rule power --alpha 0.5 --frequencies FILE",
+        False,
+        "groups by frequency with falling dimensions, each on its own axes; sharing weights"
+        " between layers concerns the model, not the table",
+        "Sun et al. 2020, A generic network compression framework for sequential recommender"
+        " systems",
+    ),
+    Preset(
+        "AutoDim",
+        "mixdim --by field --rule budget --dims 2,4,8,16,32 --budget 8x --fields FILE",
+        False,
+        "one dimension a field out of a set, by knapsack on weighted error per byte instead"
+        " of a trained search",
+        "Zhao et al. 2021, AutoDim: field-aware embedding dimension search in recommender systems",
+    ),
+    Preset(
+        "AutoIAS",
+        "mixdim --by field --rule budget --dims 0,4,8,16,32 --budget 8x --fields FILE",
+        False,
+        "the table's share of the paper's search: dimensions by field; its search over layers"
+        " concerns the model",
+        "Wei et al. 2021, AutoIAS: automatic integrated architecture searcher for click-"
+        " through rate prediction",
+    ),
+    Preset(
+        "ESAPN",
+        "mixdim --by frequency --rule monotone --dims 2,4,8,16,32 --budget 8x --frequencies FILE",
+        False,
+        "the paper's agents only ever enlarge a row's dimension as its frequency grows; here"
+        " dimensions never fall with frequency, the best ones by dynamic programming",
+        "Liu et al. 2020, Automated embedding size search in deep recommender systems",
+    ),
+    Preset(
+        "AutoEmb",
+        "mixdim --by frequency --rule monotone --dims 2,8,32 --budget 8x --frequencies FILE",
+        False,
+        "as ESAPN with the paper's few sizes; its soft weighting of sizes exists in training only",
+        "Zhao et al. 2021, AutoEmb: automated embedding dimensionality search in streaming"
+        " recommendations",
+    ),
+    Preset(
+        "AMTL",
+        "mixdim --by frequency --rule monotone --projection columns --budget 8x --frequencies FILE",
+        False,
+        "the paper's mask keeps a row's first columns, more of them for frequent rows; here"
+        " the strongest columns of each group by frequency",
+        "Yan et al. 2021, Learning effective and efficient embedding via an adaptively-masked"
+        " twins-based layer",
+    ),
+    Preset(
+        "NIS",
+        "mixdim --by frequency --rule budget --projection columns --block 8 --budget 8x"
+        " --frequencies FILE",
+        False,
+        "blocks of columns kept for each group by frequency, by knapsack: reconstruction"
+        " error adds up over blocks, so that no search finds better; the paper's controller"
+        " judges by training",
+        "Joglekar et al. 2020, Neural input search for large scale recommendation models",
+    ),
+    Preset(
+        "RULE",
+        "mixdim --by frequency --rule budget --projection columns --block 10 --budget 8x"
+        " --frequencies FILE",
+        False,
+        "the paper searches blocks by evolution with a trained estimator; the knapsack of"
+        " reconstruction error leaves nothing to search for",
+        "Chen et al. 2021, Learning elastic embeddings for customizing on-device recommenders",
+    ),
+    Preset(
+        "OptEmbed field masks",
+        "mixdim --by field --rule budget --projection columns --budget 8x --fields FILE",
+        False,
+        "columns kept by field, by knapsack instead of the paper's evolutionary search",
+        "Lyu et al. 2022, OptEmbed: learning optimal embedding table for click-through rate"
+        " prediction",
+    ),
+    Preset(
         "LightRec",
         "aq --codebooks 8 --bits 8",
         False,

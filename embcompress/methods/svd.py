@@ -24,7 +24,6 @@ _COORDS = {"fp32": "cast --to fp32", "fp16": "cast --to fp16", "int8": "quantize
 _SHARE = 0.25
 _SAMPLE = 16_384
 _FEWEST_AXES = 256
-_LARGEST = 2.0**128  # of float32
 _LEAST_BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "then": 1 / 16}
 """Bytes of a coordinate at least, which bounds the rank under a budget."""
 
@@ -273,24 +272,17 @@ class SVD(Method):
         from embcompress.codecs.projected import Projected
         from embcompress.solvers.coordinates import Coordinates
         from embcompress.solvers.encoder import ProjectedEncoder
+        from embcompress.solvers.spectrum import check_range
 
         n, d = rows.shape
         rank = self._settled(min(n, d))
         offset, basis = np.zeros(d, np.float32), None
         if rank:
-            self._check_range(rows, context)
+            check_range(rows.name, d, context.statistics(rows, self.needs).largest)
             spectrum = self._spectrum(rows, rank, context)
             offset, basis = spectrum.offset, np.ascontiguousarray(spectrum.axes[:rank])
         inner = context.fit(self.inner(), Coordinates(rows, offset, basis))
         return ProjectedEncoder(Projected(d, offset, basis, inner.codec), inner)
-
-    def _check_range(self, rows: Rows, context: Context) -> None:
-        largest = context.statistics(rows, self.needs).largest
-        if 2 * rows.shape[1] ** 0.5 * largest > _LARGEST:
-            raise UsageError(
-                f"{rows.name}: values as large as {largest:.3g} leave float32 as coordinates; use"
-                " cast or quantize"
-            )
 
 
 def _looked_for(rank: int) -> int:

@@ -141,11 +141,14 @@ def fit_tables(
 def fit_segments(
     table: Grouped, methods: Sequence[Method], context: RunContext
 ) -> tuple[Encoder, ...]:
-    """Fit the settled methods of a table's segments, tiers together."""
+    """Fit the settled methods of a table's segments; tiers whose methods are equal together."""
     encoders: dict[int, Encoder] = {}
     for numbers in table.together:
-        method, rows = methods[numbers[0]], [table.segments[i] for i in numbers]
-        fitted = method.fit_tiers(rows, context) if method.tiers else [method.fit(rows[0], context)]
+        rows, own = [table.segments[i] for i in numbers], [methods[i] for i in numbers]
+        if own[0].tiers and all(method == own[0] for method in own):
+            fitted = own[0].fit_tiers(rows, context)
+        else:
+            fitted = [m.fit(segment, context) for m, segment in zip(own, rows, strict=True)]
         encoders |= zip(numbers, fitted, strict=True)
     return tuple(encoders[i] for i in range(len(table.segments)))
 

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from embcompress.budget import parse_shard_size, parse_size
+from embcompress.budget import parse_shard_size
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
 from embcompress.methods.base import Method
 from embcompress.options import declared, nearest
+from embcompress.pipeline.document import PROJECT, TABLE, Document, read_text
 from embcompress.pipeline.rules import Rule
 from embcompress.pipeline.run import Job
 from embcompress.pipeline.settings import Settings
 from embcompress.report.gates import Gates
-from embcompress.tables.file import SourceFile
 from embcompress.tables.quoting import quoted, shown
 
-NAMES = ("embcompress.toml", "pyproject.toml")
+NAMES = ("embcompress.toml", PROJECT)
 """Files that hold a recipe, the first that is there."""
 
 PASS = "pass"
 """Stands for a method in a rule whose tables are passed through."""
 
-_TABLE = "tool.embcompress"
-_MAX_BYTES = 2**24
-_PATHS = ("input", "output", "frequencies", "fields")
+_PATHS = ("input", "output", "frequencies", "fields", "grads")
 _KEYS = (*_PATHS, "max_shard_size", "report", "settings", "gates", "rules")
 _RULE_KEYS = ("match", "method", "options", "gates")
 
@@ -47,6 +43,7 @@ class Recipe:
         as_folder: Whether the output ends with a slash.
         frequencies: File of row frequencies.
         fields: File of fields.
+        grads: File of gradients.
         max_shard_size: Most bytes of tensors in a file of the output folder.
         report: Files that the report is written to.
         settings: Grouping, seed, threads, memory.
@@ -61,6 +58,7 @@ class Recipe:
     as_folder: bool = False
     frequencies: Path | None = None
     fields: Path | None = None
+    grads: Path | None = None
     max_shard_size: int | None = None
     report: tuple[Path, ...] = ()
     settings: Settings = field(default_factory=Settings)
@@ -78,11 +76,10 @@ def find_recipe(path: Path | None) -> Path:
     if path is not None and not path.is_dir():
         return path
     for name in NAMES:
-        if (folder / name).is_file() and (name == NAMES[0] or _TABLE in _text(folder / name)):
+        if (folder / name).is_file() and (name == NAMES[0] or TABLE in read_text(folder / name)):
             return folder / name
     raise BadInput(
-        f"{shown(folder)}: no {NAMES[0]} there, and no pyproject.toml with [{_TABLE}]; name a"
-        " recipe"
+        f"{shown(folder)}: no {NAMES[0]} there, and no pyproject.toml with [{TABLE}]; name a recipe"
     )
 
 
@@ -98,37 +95,11 @@ def read_recipe(path: Path) -> Recipe:
         BadInput: There is no such file, or it is another kind of file.
         IOFailure: It cannot be read.
     """
-    return _Reader(path, _text(path)).recipe()
+    return _Reader(path, read_text(path)).recipe()
 
 
-def _text(path: Path) -> str:
-    with SourceFile(path) as file:
-        if file.size > _MAX_BYTES:
-            raise BadInput(f"{file.shown}: has {file.size:,} bytes, too many for a recipe")
-        try:
-            return file.read(0, file.size).decode()
-        except UnicodeDecodeError as error:
-            raise BadInput(f"{file.shown}: is no recipe: it is not UTF-8 text") from error
-
-
-class _Reader:
-    """A recipe's text, and where in it things stand."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self._path = path
-        self._lines = text.splitlines()
-        try:
-            document = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise UsageError(f"{shown(path)}: is no TOML: {error}") from error
-        self._prefix = ""
-        tool = document.get("tool")
-        if path.name == NAMES[1] or (isinstance(tool, dict) and "embcompress" in tool):
-            self._prefix = f"{_TABLE}."
-            if not isinstance(tool, dict) or "embcompress" not in tool:
-                raise UsageError(f"{shown(path)}: has no table [{_TABLE}]")
-            document = tool["embcompress"]
-        self._document = self._table(document, "the recipe")
+class _Reader(Document):
+    """A recipe's text."""
 
     def recipe(self) -> Recipe:
         """Check everything and give the recipe."""
@@ -217,19 +188,6 @@ class _Reader:
             wrong = next((k for k in values if declared(cls)[k].flag in str(error)), "")
             self._fail(wrong, where, str(error))
 
-    def _gates(self, given: Any, where: tuple[str, ...]) -> Gates:
-        known = [f.name for f in dataclasses.fields(Gates)]
-        values = self._known(self._table(given, "gates"), known, "gates", where)
-        for key, value in values.items():
-            if key == "max_bytes" and isinstance(value, str):
-                values[key] = parse_size(value)
-            elif type(value) not in (int, float) or (key == "max_bytes" and type(value) is float):
-                self._fail(key, where, f"{key} is a number, not {value!r:.60}")
-        try:
-            return Gates(**values)
-        except UsageError as error:
-            self._fail(next(iter(values)), where, str(error))
-
     def _shard_size(self, value: Any) -> int | None:
         if type(value) is not int and not isinstance(value, str):
             self._fail("max_shard_size", (), "max_shard_size is a size such as '5GB'")
@@ -242,66 +200,6 @@ class _Reader:
         if not isinstance(value, str) or not value or "\0" in value:
             self._fail(key, (), f"{key} is a path, in quotes")
         return self._path.parent / value
-
-    def _list(self, values: Mapping[str, Any], key: str, where: tuple[str, ...]) -> list[str]:
-        value = values.get(key, [])
-        listed = [value] if isinstance(value, str) else value
-        if not isinstance(listed, list) or not all(isinstance(v, str) and v for v in listed):
-            self._fail(key, where, f"{key} is a text or a list of texts")
-        return listed
-
-    def _table(self, value: Any, name: str) -> Mapping[str, Any]:
-        if not isinstance(value, dict):
-            raise UsageError(f"{shown(self._path)}: {name} is a table of keys, not {value!r:.60}")
-        return value
-
-    def _known(
-        self, table: Mapping[str, Any], known: Iterable[str], name: str, where: tuple[str, ...]
-    ) -> dict[str, Any]:
-        """The values by key, with _ for -; another key is an error that names the nearest."""
-        values = {}
-        words = list(known)
-        for key, value in table.items():
-            word = key.replace("-", "_")
-            if word not in words:
-                advice = nearest(key, words).replace("-", "_")
-                advice = advice or f"; its keys are {', '.join(words) or 'none'}"
-                self._fail(key, where, f"{name} has no key {quoted(key)}{advice}")
-            values[word] = value
-        return values
-
-    def _fail(self, key: str, where: tuple[str, ...], cause: str) -> NoReturn:
-        line = self._line(key, where)
-        at = f", line {line}" if line else ""
-        rule = f", rule {int(where[0].split()[1]) + 1}" if where and " " in where[0] else ""
-        raise UsageError(f"{shown(self._path)}{at}{rule}: {cause}")
-
-    def _line(self, key: str, where: tuple[str, ...]) -> int | None:
-        """The line where a key stands, from 1, as far as a search of the text can tell.
-
-        tomllib gives no positions; headers are looked for as people write them.
-        """
-        start = 0
-        stop = len(self._lines)
-        for place in where[:1]:
-            name, _, number = place.partition(" ")
-            header = re.compile(rf"\s*\[{{1,2}}\s*{re.escape(self._prefix + name)}\s*\]")
-            found = [i for i, line in enumerate(self._lines) if header.match(line)]
-            if int(number or 0) >= len(found):
-                return None
-            start = found[int(number or 0)]
-            stop = min([i for i in found if i > start], default=stop)
-        if not key:
-            return start + 1
-        word = re.compile(rf"""(?:^|[\s{{,."'])(?:{_spellings(key)})["']?\s*[=.\]]""")
-        for i in range(start, stop):
-            if word.search(self._lines[i].split(" #")[0]):
-                return i + 1
-        return start + 1 if where else None
-
-
-def _spellings(key: str) -> str:
-    return "|".join({re.escape(key), re.escape(key.replace("_", "-"))})
 
 
 def job_of(
@@ -327,7 +225,7 @@ def job_of(
         dry_run: As in ``Job``.
         force: As in ``Job``.
         keep_failed: As in ``Job``.
-        full_report: Whether sampled figures are measured; a gate on recall measures them anyway.
+        full_report: Whether sampled figures are measured; a gate on one measures them anyway.
 
     Raises:
         UsageError: No input or no output is named.
@@ -343,7 +241,7 @@ def job_of(
         threads=threads or recipe.settings.threads,
         memory=memory or recipe.settings.memory,
     )
-    recall = any(g.min_recall is not None for g in (recipe.gates, *(r.gates for r in recipe.rules)))
+    needs_full = any(g.needs_full for g in (recipe.gates, *(r.gates for r in recipe.rules)))
     return Job(
         input=source,
         output=target,
@@ -351,6 +249,7 @@ def job_of(
         settings=settings,
         frequencies=recipe.frequencies,
         fields=recipe.fields,
+        grads=recipe.grads,
         gates=recipe.gates,
         as_folder=recipe.as_folder if output is None else output.endswith("/"),
         max_shard_size=recipe.max_shard_size,
@@ -358,5 +257,5 @@ def job_of(
         dry_run=dry_run,
         force=force,
         keep_failed=keep_failed,
-        full_report=full_report or recall,
+        full_report=full_report or needs_full,
     )

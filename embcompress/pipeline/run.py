@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,17 @@ from embcompress.options import changed
 from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import Fitted, SizeSink, encode_table, fit_tables
-from embcompress.pipeline.reporting import name_rows, report_on
+from embcompress.pipeline.reporting import MOST_DETAILED, report_on
 from embcompress.pipeline.room import fit_memory, usable_memory
+from embcompress.pipeline.row_keys import name_rows
 from embcompress.pipeline.rules import Assigned, Rule, assign
-from embcompress.pipeline.segments import Fields, Grouped, Reader, group
+from embcompress.pipeline.segments import Fields, Grouped, Reader, frequent_norms, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
 from embcompress.pipeline.ties import tied_notes
 from embcompress.progress import Progress
+from embcompress.report.baseline import with_baseline
+from embcompress.report.details import Details
 from embcompress.report.gates import Gates, check, check_tables
 from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors
@@ -42,6 +45,7 @@ from embcompress.tables.choose import Choice, choose
 from embcompress.tables.fields import read_fields
 from embcompress.tables.folder import WEIGHTS, companions, is_index
 from embcompress.tables.frequencies import read_frequencies
+from embcompress.tables.gradients import Gradients, read_gradients
 from embcompress.tables.header import MAX_HEADER_BYTES
 from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
@@ -68,7 +72,9 @@ class Job:
         sets: Option changes for some tables of ``method``.
         frequencies: File of row frequencies.
         fields: File of fields.
+        grads: File of gradients.
         gates: Gates to check.
+        baseline: An earlier report that growth is measured from, and its file.
         full_report: Whether sampled figures are measured too.
         keep_failed: Whether the output takes its name although a gate failed.
         force: Whether an existing output is replaced.
@@ -87,7 +93,9 @@ class Job:
     sets: tuple[str, ...] = ()
     frequencies: Path | None = None
     fields: Path | None = None
+    grads: Path | None = None
     gates: Gates = field(default_factory=Gates)
+    baseline: tuple[Report, Path] | None = None
     full_report: bool = True
     keep_failed: bool = False
     force: bool = False
@@ -171,7 +179,7 @@ def run(job: Job, progress: Progress) -> Outcome:
 def _check_output(job: Job) -> None:
     """Refuse an output that cannot or must not be written."""
     assert job.output is not None
-    side = tuple(p for p in (job.frequencies, job.fields) if p is not None)
+    side = tuple(p for p in (job.frequencies, job.fields, job.grads) if p is not None)
     inputs = (job.input.parent if is_index(job.input) else job.input, *side)
     if job.shard_bytes is None:
         check_target(job.output, force=job.force, inputs=inputs)
@@ -187,7 +195,8 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
     settings = job.settings
     threads = settings.threads or available()
     memory = usable_memory(settings.memory)
-    with open_source(job.input) as source:
+    with contextlib.ExitStack() as opened:
+        source = opened.enter_context(open_source(job.input))
         if KEY in source.metadata:
             raise BadInput(f"{job.input}: is an embcompress artifact already; compress its source")
         for note in (*source.warnings, *source.notes):
@@ -202,14 +211,21 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
         fields = read_fields(job.fields, rows) if job.fields else {}
         if settings.per_field and not job.fields:
             raise UsageError("--per-field needs --fields: without it each table is one field")
+        gradients: Mapping[str, Gradients] = {}
+        if job.grads is not None:
+            check_taken(asked.values())
+            felt = opened.enter_context(_open_gradients(job.grads, job.input))
+            shapes = {name: tables[name].shape for name in asked if asked[name].gradients}
+            gradients = read_gradients(felt, shapes, fields)
         context = RunContext(settings.seed, threads, memory, spare, progress)
         grouped: dict[str, Grouped] = {}
         methods: dict[str, list[Method]] = {}
         twins = assigned.twins()
         for name, table in tables.items():
             whole_table = group_table(
-                table, asked[name], frequencies.get(name), fields.get(name), settings
-            )
+                table, asked[name], frequencies.get(name), fields.get(name), settings,
+                gradients.get(name),
+            )  # fmt: skip
             grouped[name] = replace(whole_table, twin=twins[name])
             methods[name] = segment_methods(grouped[name], asked[name], settings)
         whole = partial(_plan, job, source, kept_recipe(job, assigned))
@@ -220,6 +236,25 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
         fitted = fit_tables(grouped, asked, methods, context, assigned.rules)
         plan = whole(tuple(f.form for f in fitted.values()))
         yield Prepared(source, assigned, fitted, context, plan, notes)
+
+
+def check_taken(methods: Iterable[Method]) -> None:
+    """Refuse gradients that no method takes.
+
+    Raises:
+        UsageError: None does.
+    """
+    spelled = {method.spelled(): method.gradients for method in methods}
+    if not any(spelled.values()):
+        raise UsageError(
+            f"--grads: '{next(iter(spelled), 'this run')}' takes no gradients; leave it out"
+        )
+
+
+def _open_gradients(path: Path, source: Path) -> Source:
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{path}: --grads is the input itself; weights are no gradients")
+    return open_source(path)
 
 
 def _assigned(job: Job, source: Source) -> Assigned:
@@ -249,11 +284,17 @@ def group_table(
     frequencies: NDArray[np.float64] | None,
     fields: Fields | None,
     settings: Settings,
+    gradients: Gradients | None = None,
 ) -> Grouped:
     """The row map and segments of a table under a method and settings."""
-    reader = Reader(table, frequencies, zero_nonfinite=settings.nonfinite == "zero")
+    reader = Reader(table, frequencies, gradients, zero_nonfinite=settings.nonfinite == "zero")
     per_field = settings.per_field or method.per_field
-    return group(reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers)
+    ranks = None
+    if method.tiers and method.ranked_by == "norm":
+        ranks = frequent_norms(reader, settings.threads or available())
+    return group(
+        reader, settings.keep_hot, fields, per_field=per_field, tiers=method.tiers, ranks=ranks
+    )
 
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
@@ -281,7 +322,11 @@ def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
     gates = {n: asked for n, r in assigned.rules.items() if (asked := _rule_gates(job, r))}
     settings = {k: v for k, v in changed(job.settings).items() if k not in ("threads", "memory")}
     kept: dict[str, Any] = {**job.recipe}
-    for key, file in (("frequencies", job.frequencies), ("fields", job.fields)):
+    for key, file in (
+        ("frequencies", job.frequencies),
+        ("fields", job.fields),
+        ("grads", job.grads),
+    ):
         if file is not None:
             kept[key] = file.name
     if job.max_shard_size is not None:
@@ -297,13 +342,14 @@ def _rule_gates(job: Job, rule: int) -> dict[str, float]:
     return job.rules[rule].gates.asked() if job.rules else {}
 
 
-def _comparison(fitted: Fitted, job: Job, context: RunContext) -> Comparison:
+def _comparison(fitted: Fitted, job: Job, ready: Prepared) -> Comparison:
     return Comparison(
         *fitted.form.shape,
         frequencies=fitted.table.reader.frequencies,
         seed=job.settings.seed,
-        memory=context.spare,
+        memory=ready.context.spare,
         full=job.full_report and job.writes,
+        detailed=len(ready.fitted) <= MOST_DETAILED,
     )
 
 
@@ -312,14 +358,14 @@ def _dry_run(job: Job, ready: Prepared) -> Outcome:
     for table in ready.fitted.values():
         sink = SizeSink()
         if table.form.ragged:
-            comparison = _comparison(table, job, ready.context)
+            comparison = _comparison(table, job, ready)
             encode_table(table, sink, comparison, ready.context)
             for (segment, part), runs in sink.ragged.items():
                 sizes |= ragged_sizes(table.form, segment, part, joined_lengths(runs))
     ready.source.unchanged()
     placed = place(ready.plan, sizes)
     return Outcome(
-        _report(job, ready, placed, {}), ready.assigned.choice, False, ready.assigned.rules
+        _report(job, ready, placed, {}, {}), ready.assigned.choice, False, ready.assigned.rules
     )
 
 
@@ -329,7 +375,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
     with ArtifactWriter(job.output, plan, context.threads) as writer:
         comparisons = {}
         for name, table in ready.fitted.items():
-            comparisons[name] = _comparison(table, job, context)
+            comparisons[name] = _comparison(table, job, ready)
             encode_table(table, writer.sink(table.form), comparisons[name], context)
             with context.progress.stage("measuring", table.form.shape[0]):
                 comparisons[name].settle(context.threads)
@@ -340,7 +386,8 @@ def _write(job: Job, ready: Prepared) -> Outcome:
         if plan.shard_bytes is not None:
             _copy_companions(writer, source, context.progress)
         source.unchanged()
-        report = _report(job, ready, placed, errors)
+        details = {n: c.details() for n, c in comparisons.items()}
+        report = _report(job, ready, placed, errors, details)
         kept = job.keep_failed or all(gate.passed for gate in report.gates)
         if kept:
             writer.commit()
@@ -358,7 +405,13 @@ def _copy_companions(writer: ArtifactWriter, source: Source, progress: Progress)
             progress.note(f"{source.files.folder / name}: not copied: a link out of the folder")
 
 
-def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, TableErrors]) -> Report:
+def _report(
+    job: Job,
+    ready: Prepared,
+    placed: Placed,
+    errors: Mapping[str, TableErrors],
+    details: Mapping[str, Details | None],
+) -> Report:
     """The report with its gates judged."""
     plan, source = ready.plan, ready.source
     report = report_on(
@@ -370,8 +423,11 @@ def _report(job: Job, ready: Prepared, placed: Placed, errors: Mapping[str, Tabl
         passed_bytes(plan),
         errors,
         job.settings.seed,
+        details,
     )
-    name_rows(report, source.row_keys)
+    if job.baseline is not None:
+        report = with_baseline(report, *job.baseline)
+    report = name_rows(report, source)
     report.notes.extend(ready.notes)
     note = shrink_note(report, source.bytes)
     if note is not None:

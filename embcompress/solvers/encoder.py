@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embcompress.codecs.base import Codec
+    from embcompress.codecs.centroids import Centroids
     from embcompress.codecs.projected import Projected
 
 
@@ -74,6 +75,23 @@ class ColumnsEncoder(Encoder):
 
         kept = columns_of(rows, self.kept)
         return {INNER + k: v for k, v in self.inner.encode(ids, kept).items()}
+
+
+@dataclass(frozen=True)
+class ConstantEncoder(Encoder):
+    """Stores nothing of a row: all are the one row of the codec."""
+
+    codec: Centroids
+
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        return {}
+
+
+def constant(row: NDArray[np.float32]) -> ConstantEncoder:
+    """The encoder of rows that all decode to one, float32 [D]."""
+    from embcompress.codecs.centroids import Centroids
+
+    return ConstantEncoder(Centroids(len(row), False, row[None]))
 
 
 def decoded(

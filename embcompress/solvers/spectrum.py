@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.errors import IOFailure
+from embcompress.errors import IOFailure, UsageError
 from embcompress.solvers.rotation import signed, spread_about
 from embcompress.solvers.statistics import Statistics
 from embcompress.tables.rows import Tile
@@ -20,6 +20,7 @@ Each = Callable[[Callable[[Tile], Any], str], Iterator[Any]]
 NARROW = 2048
 """Columns up to which the Gram matrix is collected whole."""
 
+_LARGEST = 2.0**128  # of float32
 _PASSES = 2
 _MATRICES = 8  # float64 [D, D]: the Gram matrix, those of tiles that wait, and LAPACK's work
 
@@ -67,6 +68,24 @@ def check_gram_room(name: str, d: int, memory: int) -> None:
         raise IOFailure(
             f"{name}: the Gram matrix of {d:,} columns needs {need:,} bytes; raise --memory or ask"
             " for a smaller rank"
+        )
+
+
+def check_range(name: str, d: int, largest: float) -> None:
+    """Refuse values whose coordinates may leave float32.
+
+    Args:
+        name: The table, for the error.
+        d: Columns D.
+        largest: Largest magnitude of a value.
+
+    Raises:
+        UsageError: They may.
+    """
+    if 2 * d**0.5 * largest > _LARGEST:
+        raise UsageError(
+            f"{name}: values as large as {largest:.3g} leave float32 as coordinates; use cast or"
+            " quantize"
         )
 
 

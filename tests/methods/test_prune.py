@@ -206,7 +206,124 @@ def test_two_passes(tmp_path, run, monkeypatch):
     assert np.array_equal(restored, np.where(kept_by_sort(table, table.size // 2), table, 0))
 
 
+FREQUENCIES = 1.0 / np.random.default_rng(0).permutation(np.arange(1, 20_001))
+FIELDS = {"a": (0, 7000), "b": (7000, 20_000)}
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_rows_with_most_frequency_times_norm_are_kept(weighted, glove_slice):
+    """OptEmbed's rows: the others are the weighted mean of those dropped of their field."""
+    frequencies = FREQUENCIES if weighted else None
+    weights = FREQUENCIES if weighted else np.ones(20_000)
+    table = compress(
+        glove_slice,
+        Prune(rows=True, keep=0.29),
+        frequencies=frequencies,
+        fields=FIELDS,
+        settings=Settings(per_field=True),
+    )
+    rank = weights * np.linalg.norm(glove_slice.astype(np.float64), axis=1)
+    kept = np.zeros(20_000, bool)
+    kept[np.argsort(-rank, kind="stable")[:5800]] = True
+    rows = table.restore()
+    assert np.array_equal(rows[kept], glove_slice[kept])
+    for a, b in FIELDS.values():
+        mine = np.arange(a, b)[~kept[a:b]]
+        mean = weights[mine] @ glove_slice[mine].astype(np.float64) / weights[mine].sum()
+        np.testing.assert_allclose(rows[mine], np.tile(mean, (len(mine), 1)), rtol=1e-5, atol=1e-6)
+    absent = [s.codec.layout().record_bytes for s in table.form.segments if s.rows]
+    assert sorted(absent) == [0, 0, 200, 200]
+
+
+def test_dropped_rows_take_a_bit_each(glove_slice, tmp_path, run):
+    np.save(tmp_path / "t.npy", glove_slice)
+    output = tmp_path / "o.safetensors"
+    words = ["--rows", "--keep", 0.1, "--then", "quantize --bits 4"]
+    code, _, err = run("prune", tmp_path / "t.npy", "-o", output, "-q", *words)
+    assert code == 0, err
+    assert output.stat().st_size < 2000 * 29 + 20_000 / 8 * 1.3 + 2000
+
+
+def test_rows_beside_hot_rows(glove_slice):
+    table = compress(
+        glove_slice,
+        Prune(rows=True, keep=0.5, values="fp16"),
+        frequencies=FREQUENCIES,
+        settings=Settings(keep_hot=0.01, hot_as="fp32"),
+    )
+    hot = np.argsort(-FREQUENCIES, kind="stable")[:200]
+    assert np.array_equal(table.lookup(hot), glove_slice[hot])
+    assert [s.rows for s in table.form.segments] == [200, 9900, 9900]
+
+
+def test_large_values_in_either_tier(glove_slice):
+    for row in (0, 19_999):
+        rows = glove_slice.copy()
+        rows[row, 0] = 1e6
+        frequencies = np.where(np.arange(20_000) < 10_000, 1.0, 1e-9)
+        table = compress(rows, Prune(rows=True, values="fp16"), frequencies=frequencies)
+        assert table.form.segments[0].codec.dtype == "fp32"
+
+
+def test_columns_of_groups_by_energy(glove_slice):
+    """DNIS: whole columns of groups by frequency; no other ones of as many values hold more."""
+    table = compress(
+        glove_slice, Prune(scope="group", keep=0.4, groups="0.1,0.3"), frequencies=FREQUENCIES
+    )
+    ranked = np.argsort(-FREQUENCIES, kind="stable")
+    groups = [ranked[:2000], ranked[2000:8000], ranked[8000:]]
+    gains, values = [], 0
+    for number, (mine, segment) in enumerate(zip(groups, table.form.segments, strict=True)):
+        rows = glove_slice[mine]
+        energies = FREQUENCIES[mine] @ rows.astype(np.float64) ** 2
+        kept = getattr(segment.codec, "kept", np.empty(0, int))
+        gains += [(e / len(mine), number, j, j in kept) for j, e in enumerate(energies)]
+        values += len(mine) * len(kept)
+        wanted = np.zeros_like(rows)
+        wanted[:, kept] = rows[:, kept]
+        assert np.array_equal(table.lookup(mine), wanted)
+    assert 0.4 * 1e6 - 2000 < values <= 0.4 * 1e6
+    flags = [kept for *_, kept in sorted(gains, reverse=True)]
+    first_out = flags.index(False)
+    assert all(flags[:first_out])  # what follows are smaller groups that still fit
+    assert sum(flags[first_out:]) <= 5
+
+
+@pytest.mark.parametrize("words", [["fp32"], ["fp16"], ["int8"]], ids=str)
+def test_budgets_of_groups(words, model, run, tmp_path):
+    path, tables = model
+    save_file(
+        {n: 1.0 / np.arange(1, len(t) + 1) for n, t in tables.items()}, tmp_path / "f.safetensors"
+    )
+    output = tmp_path / "o.safetensors"
+    words = ["--scope", "group", "--budget", "6x", "--values", *words]
+    words += ["--frequencies", tmp_path / "f.safetensors"]
+    code, out, err = run("prune", path, "-o", output, *words, "--json")
+    assert code == 0, err
+    size = output.stat().st_size
+    allowed = 4 * sum(t.size for t in tables.values()) // 6
+    assert json.loads(out)["file_bytes"] == size <= allowed
+    assert size > allowed - 1500 * 4 - 300  # a column of the largest group
+    _, dry, _ = run("prune", path, "--dry-run", *words, "--json")
+    assert json.loads(dry)["file_bytes"] == size
+
+
+def test_groups_of_coordinates_are_refused(glove_slice):
+    from embcompress.methods import Rotate
+
+    for words in ("--rows", "--scope group"):
+        with pytest.raises(UsageError, match="cannot compress coordinates"):
+            compress(glove_slice, Rotate(then=f"prune {words}"), frequencies=FREQUENCIES)
+
+
 WRONG = [
+    (["--rows", "--budget", "4x"], "--rows needs --keep"),
+    (["--rows", "--scope", "row"], "--rows drops whole rows"),
+    (["--scope", "group"], "need --frequencies"),
+    (["--scope", "group", "--groups", "1.5"], "are not shares"),
+    (["--then", "pq"], "--then is of --rows"),
+    (["--rows", "--then", "quantise"], "did you mean 'quantize'"),
+    (["--rows", "--then", "pq", "--values", "int8"], "--then does not go with --values"),
     (["--keep", 0.01, "--scope", "row"], "keeps none of 50 columns; the least is 0.02"),
     (["--keep", 0, "--scope", "row"], "--keep"),
     (["--keep", 1.2], "--keep"),

@@ -175,3 +175,21 @@ def test_one_row_shard_alone_is_refused(row_shards):
     second = sorted(row_shards.glob("*.safetensors"))[1]
     with pytest.raises(BadInput, match=r"rows 0 to .* are in no file"):
         open_source(second)
+
+
+def test_flipped_bytes_of_an_index_give_success_or_refusal(model):
+    folder, _ = model
+    content = (folder / INDEX).read_bytes()
+    draw = np.random.default_rng(4)
+    accepted = 0
+    for _ in range(800):
+        damaged = bytearray(content)
+        for _ in range(draw.integers(1, 4)):
+            damaged[draw.integers(len(damaged))] = draw.choice([*b'{}[]",:09\\/.\0', 255])
+        (folder / INDEX).write_bytes(damaged[: draw.integers(len(damaged) // 2, len(damaged) + 1)])
+        try:
+            open_source(folder).close()
+            accepted += 1
+        except BadInput:
+            pass
+    assert accepted < 800
