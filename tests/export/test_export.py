@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import embcompress
 from embcompress.export import registry as targets
 from embcompress.methods import registry as methods
+from tests.variants import information_files
 
 N, D = 700, 16
 
@@ -34,7 +35,8 @@ def compressed(folder, run):
     def make(*words, source="t.npy"):
         path = folder / ("-".join(words).replace("/", "") + f".{source}.safetensors")
         if not path.exists():
-            options = ["--frequencies", folder / "f.npy"] if "mgqe" in words else []
+            needed = information_files(methods()[words[0]](), (N, D), folder)
+            options = [word for name, file in needed.items() for word in (f"--{name}", file)]
             options += ["--frequencies", folder / "f.npy"] if "--keep-hot" in words else []
             done = run(
                 words[0], folder / source, "-o", path, "-q", "--keep-failed", *words[1:], *options
