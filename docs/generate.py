@@ -1,4 +1,4 @@
-"""Writes docs/cli.md and docs/methods/*.md from the declarations.
+"""Writes docs/cli.md and docs/methods/*.md from the declarations, and what docs/measured/ adds.
 
 python docs/generate.py           write
 python docs/generate.py --check   exit 1 when a page is stale
@@ -7,6 +7,8 @@ python docs/generate.py --check   exit 1 when a page is stale
 from __future__ import annotations
 
 import inspect
+import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ from typing import Any
 import typer
 
 from embcompress.cli.app import build
+from embcompress.export import registry as targets
 from embcompress.methods import registry
 from embcompress.methods.base import Method
 from embcompress.methods.presets import PRESETS
 from embcompress.options import declared
 
 HERE = Path(__file__).parent
+LEDGER = HERE.parent / "tests" / "ledger.json"
+TABLES = {"glove": 400_000, "minilm": 30_522}
 GENERATED = "<!-- written by docs/generate.py: edit the declarations, not this page -->\n\n"
 
 
@@ -50,6 +55,28 @@ def options_table(cls: type) -> str:
     return table(rows, "option", "values", "default", "meaning")
 
 
+def figures(method: type[Method]) -> str:
+    """Bytes and errors of a method on real tables, as the ledger keeps them."""
+    kept = json.loads(LEDGER.read_text())
+    rows = []
+    for text in sorted(kept["glove"].keys() & kept["minilm"].keys()):
+        if shlex.split(text)[0] == method.name:
+            cells = [f"`{text}`"]
+            for name, count in TABLES.items():
+                found = kept[name][text]
+                cells += [f"{found['bytes'] / count:.1f}", f"{found['error']:.4f}"]
+            rows.append(tuple(cells))
+    if not rows:
+        return ""
+    titles = ("method", "GloVe: bytes a row", "error", "MiniLM: bytes a row", "error")
+    return (
+        "## Measured\n\n"
+        "GloVe 6B 50d (400,000×50) and MiniLM's word embeddings (30,522×384), 4 bytes"
+        " a weight before. Bytes count everything in the file; error is ‖E−Ê‖/‖E‖. Printed by"
+        " `python -m tests.ledger --show`.\n\n" + table(rows, *titles)
+    )
+
+
 def method_page(method: type[Method]) -> str:
     """The page of a method."""
     kind = (
@@ -74,6 +101,11 @@ def method_page(method: type[Method]) -> str:
             "## Published names that are configurations of it\n\n"
             + table(rows, "name", "command", "kind", "note", "source")
         )
+    if measured := figures(method):
+        parts.append(measured)
+    shown = HERE / "measured" / f"{method.name}.md"
+    if shown.exists():
+        parts.append(shown.read_text())
     parts.append(
         "The bytes are in [format.md](../format.md), shared options in [cli.md](../cli.md).\n"
     )
@@ -113,6 +145,25 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
+def export_page() -> str:
+    """Every target of export."""
+    parts = [
+        GENERATED + "# Exports\n",
+        "`embcompress export ARTIFACT --to TARGET -o OUTPUT` writes tables as another library's"
+        " files. The real libraries load them in the tests, and give our rows. What a table cannot"
+        " be exported to is an error that says what can.\n",
+    ]
+    rows = [(f"[{t.name}](#{t.name})", t.about, t.takes) for t in targets().values()]
+    parts.append(table(rows, "target", "writes", "takes"))
+    for target in targets().values():
+        parts.append(f"## {target.name}\n\n{paragraphs(target.__doc__)}\n")
+        parts.append(f"Takes {target.takes}.\n")
+        parts.append(f"```\nembcompress export {target.example}\n```\n")
+        if declared(target):
+            parts.append(options_table(target))
+    return "\n".join(parts)
+
+
 EXIT_CODES = """## Exit codes
 | code | meaning |
 |---|---|
@@ -131,7 +182,7 @@ where stderr is no terminal, progress is one plain line every ten seconds.
 
 def pages() -> dict[Path, str]:
     """All generated pages."""
-    made = {HERE / "cli.md": cli_page()}
+    made = {HERE / "cli.md": cli_page(), HERE / "export.md": export_page()}
     for name, method in registry().items():
         made[HERE / "methods" / f"{name}.md"] = method_page(method)
     return made

@@ -15,6 +15,7 @@ _UNITS = {"": 1, "b": 1} | {
     for kind, base in (("", 1000), ("i", 1024))
 }
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+_SHARE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(%?)\s*")
 _RELATIVE = {"x": "ratio", "bpw": "bits"}
 
 
@@ -39,6 +40,33 @@ def parse_size(text: str) -> int:
             " 12MiB (2^20), or a plain number"
         )
     return int(Decimal(match[1]) * factor)
+
+
+def parse_shard_size(text: str | None) -> int | None:
+    """Bytes of tensors in a shard, from text as ``parse_size`` reads it; None stays None.
+
+    Raises:
+        UsageError: Another form, or 0.
+    """
+    if text is None:
+        return None
+    size = parse_size(text)
+    if not size:
+        raise UsageError(f"--max-shard-size {text} is no size for a shard: it must be above 0")
+    return size
+
+
+def parse_share(text: str) -> float:
+    """A share from text such as ``5%`` or ``0.05``.
+
+    Raises:
+        UsageError: Another form, or a number above 1 without the percent sign.
+    """
+    match = _SHARE.fullmatch(text)
+    share = None if match is None else float(match[1]) / (100 if match[2] else 1)
+    if match is None or share is None or (share > 1 and not match[2]):
+        raise UsageError(f"'{text}' is not a share; write 5% or 0.05")
+    return share
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 class Progress:
     """Receives stages and counts; this base class shows nothing."""
 
+    def __init__(self) -> None:
+        self._noted: set[str] = set()
+
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Progress]:
         """Enter a stage of ``total`` rows."""
@@ -18,4 +21,10 @@ class Progress:
         """Count rows done in the current stage."""
 
     def note(self, text: str) -> None:
-        """Tell the user something once."""
+        """Tell the user something; the same text is told once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.show(text)
+
+    def show(self, text: str) -> None:
+        """Show a note."""

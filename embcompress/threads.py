@@ -30,6 +30,11 @@ def pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix=_POOL)
 
 
+# the threads of a pool do not follow a process into its children; it would wait for them for ever
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.cache_clear)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep BLAS to the calling thread, so that its results do not depend on the thread count."""

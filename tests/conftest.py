@@ -42,8 +42,10 @@ def minilm(minilm_path):
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     """Run the command line here: gives (exit code, stdout, stderr)."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
     from embcompress.cli.entry import run as run_here
 
     def call(*words):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from embcompress.codecs.base import Codec, Layout
+from embcompress.codecs.base import Codec, Layout, RaggedRows
 from embcompress.methods.base import Encoder, Method
 from embcompress.options import Option
 
@@ -73,4 +73,4 @@ class KeepEncoder(Encoder):
     def encode(self, ids, rows):
         kept = [np.flatnonzero(np.abs(row) >= self.least) for row in rows]
         pairs = [list(zip(c, row[c], strict=True)) for c, row in zip(kept, rows, strict=True)]
-        return {"entries": [np.array(p, ENTRY).view(np.uint8) for p in pairs]}
+        return {"entries": RaggedRows.of([np.array(p, ENTRY).view(np.uint8) for p in pairs])}

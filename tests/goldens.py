@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,21 @@ from embcompress.codecs.additive import Additive, ranges
 from embcompress.codecs.base import PackedRows
 from embcompress.codecs.binary import Binary
 from embcompress.codecs.centroids import Centroids
+from embcompress.codecs.columns import Columns
+from embcompress.codecs.combination import Combination
 from embcompress.codecs.dense import Dense
+from embcompress.codecs.hashed import Hashed, Sharing
+from embcompress.codecs.hashed_network import HashedNetwork
+from embcompress.codecs.hashed_slots import HashedSlots
 from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
+from embcompress.codecs.sparse import Sparse
+from embcompress.codecs.tensor_train import TensorTrain
 from embcompress.codecs.uniform import Uniform
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.product import pack_product
+from embcompress.solvers.sparsity import SparseEncoder
 
 N, D = 70, 13
 
@@ -82,8 +91,62 @@ def _strings():
     )
 
 
+def _hashed(scheme, size, first=0, span=N, combine="sum", scale="none", half=True):
+    sharing = Sharing(scheme, span, size)
+    table = _numbers(sharing.rows, D).astype(np.float16 if half else np.float32)
+    return Hashed(D, sharing, first, combine == "product", scale, table)
+
+
+def _fields_hashed():
+    """Hot rows dense, the rest hashed by original number in two fields, one behind a basis."""
+    labels = (np.arange(N) % 5 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    ids = np.flatnonzero(labels)
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([20, cold]))])
+    memory = _numbers(50).astype(np.float16)
+    own = HashedSlots(7, 0, 3, True, 5, memory)
+    turned = Projected(D, _numbers(D), _basis(), own)
+    span = int(ids[-1] - ids[20] + 1)
+    quotient = _hashed("quotient", 8, int(ids[20]), span)
+    segments = (Segment(N - cold, Dense(D, "fp16")), Segment(20, turned))
+    return rowmap, (*segments, Segment(cold - 20, quotient))
+
+
+def _masks():
+    """Three fields: no column kept, some of them before a bit string, all of them."""
+    some = Columns(D, np.array([0, 3, 4, 12]), _numbers(D - 4), Centroids(4, True, _halves(9, 4)))
+    codecs = (
+        Columns(D, np.empty(0, np.int64), _numbers(D), Dense(0, "fp32")),
+        some,
+        Columns(D, np.arange(D), None, Uniform(D, 4, D, True)),
+    )
+    rows = (20, 30, N - 50)
+    segments = tuple(Segment(n, codec) for n, codec in zip(rows, codecs, strict=True))
+    return Ranges(N, 0, np.cumsum(rows)), segments
+
+
+def _train(rows, columns, ranks, bits=0):
+    around = (1, *ranks, 1)
+    sizes = zip(rows, around, columns, around[1:], strict=False)
+    return TensorTrain(D, bits, tuple(_numbers(*size) for size in sizes))
+
+
+def _train_tiers():
+    """Hot rows dense, the rest by two fields: each a train in its own slots."""
+    labels = (np.arange(N) % 5 != 0).astype(np.uint8)
+    cold = int(labels.sum())
+    rowmap = Labels.build(labels, [Whole(N - cold), Ranges(cold, 1, np.array([20, cold]))])
+    turned = Projected(D, _numbers(D), None, _train((5, 8), (7, 2), (4,), 6))
+    hot = Segment(N - cold, Dense(D, "fp16"))
+    return rowmap, (hot, Segment(20, _train((4, 5), (2, 7), (3,))), Segment(cold - 20, turned))
+
+
 def _halves(*shape):
     return _numbers(*shape).astype(np.float16).astype(np.float32)
+
+
+def _sparse(index, numbers, nonzeros=None, scale=None):
+    return _whole(Sparse(D, index, numbers, nonzeros, scale))
 
 
 CASES = {
@@ -115,9 +178,44 @@ CASES = {
     "centroids-5": lambda: _whole(Centroids(D, True, _halves(5, D))),
     "centroids-300-fp32": lambda: _whole(Centroids(D, False, _numbers(300, D))),
     "strings": _strings,
+    "train-3": lambda: _whole(_train((6, 3, 4), (2, 2, 4), (5, 7))),
+    "train-wide": lambda: _whole(_train((2, 36), (1, 20), (2,))),
+    "train-four": lambda: _whole(_train((3, 2, 4, 3), (2, 7, 1, 1), (3, 17, 2))),
+    "train-slots": lambda: _whole(_train((9, 8), (13, 1), (6,), 7)),
+    "train-tiers": _train_tiers,
+    "columns-zero": lambda: _whole(Columns(D, np.arange(1, D, 2), None, Dense(6, "fp16"))),
+    "columns-fill": lambda: _whole(Columns(D, np.arange(5), _numbers(D - 5), Dense(5, "fp32"))),
+    "columns-fields": _masks,
     **{f"additive-{b}": lambda b=b: _whole(_additive(3, 1, b)) for b in (1, 2, 3, 4, 8, 10)},
     "additive-ranges": lambda: _whole(_additive(5, 3, 4)),
     "additive-fp32": lambda: _whole(_additive(4, 2, 5, "fp32")),
+    "combination-fp16": lambda: _whole(Combination(D, 3, "fp16", _halves(20, D).astype("f2"))),
+    "combination-uint8": lambda: _whole(Combination(D, 5, "uint8", _numbers(300, D))),
+    "combination-one": lambda: _whole(Combination(D, 1, "fp16", _numbers(1, D))),
+    "hashed-remainder": lambda: _whole(_hashed("remainder", 9, half=False)),
+    "hashed-quotient": lambda: _whole(_hashed("quotient", 11)),
+    "hashed-product": lambda: _whole(_hashed("quotient", 11, combine="product", half=False)),
+    "hashed-bits": lambda: _whole(_hashed("bits", 3)),
+    "hashed-scale": lambda: _whole(_hashed("remainder", 9, scale="fp16")),
+    "hashed-scale-fp32": lambda: _whole(_hashed("remainder", 9, scale="fp32")),
+    "hashed-slots": lambda: _whole(HashedSlots(D, 0, 4, True, 3, _numbers(29))),
+    "hashed-slots-signature": lambda: _whole(
+        HashedSlots(D, 11, 1, False, 3, _numbers(29).astype(np.float16))
+    ),
+    "hashed-network": lambda: _whole(HashedNetwork(D, 5, 9, _numbers(21, D).astype(np.float16))),
+    "hashed-fields": _fields_hashed,
+    "shards": _tiers,
+    **{
+        f"sparse-{i}-{t}": lambda i=i, t=t: _sparse(i, t)
+        for i in ("bitmap", "list")
+        for t in ("fp32", "fp16", "int8")
+    },
+    "sparse-bitmap-fixed": lambda: _sparse("bitmap", "int8", 5),
+    "sparse-list-fixed": lambda: _sparse("list", "fp16", 3),
+    "sparse-scale-table": lambda: _sparse("list", "int8", None, np.array([0.03], np.float32)),
+    "sparse-projected": lambda: _whole(
+        Projected(D, _numbers(D), _basis(), Sparse(7, "bitmap", "fp16"))
+    ),
     "additive-rotated": lambda: _whole(Projected(D, _numbers(D), None, _additive(2, 1, 6))),
 }
 
@@ -126,16 +224,23 @@ def records(segment: Segment) -> np.ndarray:
     """Records of a segment: random codes, groups and moderate numbers."""
     layout, n = segment.codec.layout(), segment.rows
     innermost = segment.codec
-    while isinstance(innermost, Projected):
+    while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
-    parts = {}
+    parts = sparse_parts(segment)
     random = np.random.default_rng(n)
     for f in layout.fields:
+        if f.name in parts:
+            continue
         if f.name.endswith("group"):
             parts[f.name] = random.integers(0, len(innermost.books), (n, 1))
         elif isinstance(innermost, Additive):
             codes = random.integers(0, 2**innermost.bits, (n, innermost.books))
             parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif isinstance(innermost, Combination) and f.name == "codes":
+            codes = random.integers(0, len(innermost.anchors), (n, innermost.nonzeros))
+            parts[f.name] = pack_product(codes.astype(np.uint16), innermost.bits)
+        elif f.dtype == "u1" and f.name == "values":
+            parts[f.name] = random.integers(0, 256, (n, f.count))
         elif isinstance(innermost, Product):
             most = min(2**innermost.bits, len(innermost.codebook))
             codes = random.integers(0, most, (n, innermost.segments))
@@ -151,23 +256,66 @@ def records(segment: Segment) -> np.ndarray:
     return layout.pack(parts, n)
 
 
+def sparse_parts(segment: Segment) -> dict[str, Any]:
+    """Encoded rows of a sparse codec, for random numbers of which it keeps random ones."""
+    innermost, prefix = segment.codec, ""
+    while isinstance(innermost, Projected | Columns):
+        innermost, prefix = innermost.inner, prefix + "inner."
+    if not isinstance(innermost, Sparse):
+        return {}
+    n, d = segment.rows, innermost.dim
+    order = np.random.default_rng([n, d]).random((n, d)).argsort(axis=1)
+    kept = order < (np.arange(n)[:, None] % (d + 1))
+    if innermost.nonzeros is not None:
+        kept = order < innermost.nonzeros
+    encoder = SparseEncoder(innermost, Masked(kept))
+    return {prefix + k: v for k, v in encoder.encode(np.arange(n), _numbers(n, d)).items()}
+
+
+class Masked:
+    """Keeps the values that a mask says."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.mask = mask
+
+    def kept(self, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return self.mask[ids]
+
+    def shrinking(self, rows: np.ndarray) -> None:
+        return None
+
+
 def strings(segment: Segment) -> dict[str, np.ndarray]:
     """Codes of the parts that are bit strings, random."""
     innermost = segment.codec
-    while isinstance(innermost, Projected):
+    while isinstance(innermost, Projected | Columns):
         innermost = innermost.inner
     random = np.random.default_rng(segment.rows)
     packed = segment.codec.layout().packed
-    return {p.name: random.integers(0, len(innermost.book), segment.rows) for p in packed}
+    if isinstance(innermost, TensorTrain):
+        most = int(np.prod(innermost.rows))
+        return {p.name: random.integers(0, most, segment.rows) for p in packed}
+    book = getattr(innermost, "book", ())
+    return {p.name: random.integers(0, len(book) or 2**p.bits, segment.rows) for p in packed}
 
 
-def artifact(case, path: Path) -> np.ndarray:
+SHARD_BYTES = {"shards": 500}
+"""Cases that are a folder of shards, with the most bytes of tensors in one."""
+
+
+def place_of(name: str, folder: Path) -> Path:
+    """Where the artifact of a case lies in its folder."""
+    return folder / ("artifact" if name in SHARD_BYTES else "artifact.safetensors")
+
+
+def artifact(name: str, folder: Path) -> np.ndarray:
     """Write the artifact of a case; gives the rows it decodes to, float32 [N, D]."""
     import embcompress
 
-    rowmap, segments = case()
+    rowmap, segments = CASES[name]()
+    path = place_of(name, folder)
     form = Form("emb.weight", (N, D), "F32", rowmap, segments, {"name": "golden"})
-    with ArtifactWriter(path, Plan((form,), (), {}, "golden"), 1) as writer:
+    with ArtifactWriter(path, Plan((form,), (), {}, "golden", SHARD_BYTES.get(name)), 1) as writer:
         for i, segment in enumerate(segments):
             sink, fixed, codes = writer.sink(form), records(segment), strings(segment)
             if fixed.size:
@@ -177,6 +325,9 @@ def artifact(case, path: Path) -> np.ndarray:
                     some = codes[part.name][start : start + 9]
                     rows = PackedRows.build(some, part.bits, start)
                     sink.put_packed(i, part.name, start, rows)
+            parts = sparse_parts(segment)
+            for name_of_part in segment.codec.layout().ragged:
+                sink.put_ragged(i, name_of_part, parts[name_of_part])
         writer.close_ragged()
         writer.finish({form.name: np.zeros(len(MEASURED))})
         writer.commit()

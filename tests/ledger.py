@@ -26,6 +26,7 @@ from embcompress.tables.source import open_source
 
 FILE = Path(__file__).with_name("ledger.json")
 UNTRAINED = (
+    "tt --rank 16 --order cluster",
     "cast",
     "cast --to bf16",
     "cast --to int16",
@@ -46,6 +47,35 @@ UNTRAINED = (
     'rotate --then "quantize --bits 2"',
     'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
     'rotate --basis itq --then "binarize --scale row"',
+    "hash --budget 10x",
+    "hash --scheme qr --budget 10x",
+    "hash --scheme qr --combine product --budget 10x",
+    "hash --scheme memcom --budget 10x",
+    "hash --scheme bch --budget 10x",
+    "hash --scheme robe --budget 10x",
+    "hash --scheme lma --budget 10x",
+    "svd",
+    "svd --rank-share 0.5 --coords int8",
+    "svd --target-error 0.3 --coords fp16",
+    'svd --budget 6x --then "quantize --bits 3"',
+    "prune",
+    "prune --keep 0.1 --values fp16",
+    "prune --scope row --keep 0.25 --values int8",
+    "prune --scope column --keep 0.25 --values fp16",
+    "prune --scope group --keep 0.25 --values fp16",
+    "prune --rows --values fp16",
+    "mixdim --rank 8",
+    "mixdim --rule budget --budget 4x --coords fp16",
+    "mixdim --rule budget --budget 4x --projection columns --block 8",
+    "mixdim --by frequency --rank 8",
+    "mixdim --by frequency --rule monotone --budget 4x --coords fp16",
+    'mixdim --by frequency --rule budget --budget 8x --then "quantize --bits 4"',
+    "sseds --saliency energy",
+    "sseds --saliency energy --budget 3x --fill project",
+    'sseds --saliency magnitude --keep 0.25 --then "quantize --bits 4"',
+    "tt",
+    "tt --budget 16x",
+    "tt --rank 16 --columns first",
 )
 TRAINED = (
     "aq",
@@ -58,6 +88,10 @@ TRAINED = (
     "xlightfm --budget 8x",
     "saec",
     "saec --clusters 3",
+    "hash --scheme dhe",
+    "ant",
+    "ant --nonzeros 8 --values uint8",
+    "ant --budget 10x",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

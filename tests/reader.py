@@ -12,19 +12,34 @@ NUMBERS = {"fp16": "<f2", "fp32": "<f4", "bf16": "<u2", "int16": "<i2"}
 
 
 def read(path):
-    """All tables of an artifact: name -> float32 [N, D]."""
-    data = Path(path).read_bytes()
+    """All tables of an artifact, a file or a folder of shards: name -> float32 [N, D]."""
+    path = Path(path)
+    files = [path]
+    if path.is_dir():
+        index = path / "model.safetensors.index.json"
+        names = ["model.safetensors"]
+        if index.exists():
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        files = [path / name for name in names]
+    tensors, document = {}, None
+    for file in files:
+        document = read_file(file, tensors) or document
+    assert document["format"] == 1
+    return {name: table(name, t, tensors) for name, t in document["tables"].items()}
+
+
+def read_file(path, tensors):
+    """Put a file's tensors to the others; gives the document if it is in this file."""
+    data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
-    document = json.loads(header.pop("__metadata__")["embcompress"])
-    assert document["format"] == 1
-    tensors = {}
+    metadata = header.pop("__metadata__", {})
     for name, info in header.items():
         begin, end = (8 + length + x for x in info["data_offsets"])
         if info["dtype"] in DTYPES:
             raw = np.frombuffer(data[begin:end], DTYPES[info["dtype"]])
             tensors[name] = raw.reshape(info["shape"])
-    return {name: table(name, t, tensors) for name, t in document["tables"].items()}
+    return json.loads(metadata["embcompress"]) if "embcompress" in metadata else None
 
 
 def table(name, entry, tensors):
@@ -39,8 +54,10 @@ def table(name, entry, tensors):
         shared = {part: tensors[t] for part, t in segment["shared"].items()}
         begin = tensor.removesuffix("rows")
         strings = {t[len(begin) :]: a for t, a in tensors.items() if t.startswith(begin)}
-        rows, _ = decode(segment, d, records, shared, strings)
         mine = segments == i
+        ids = np.empty(segment["rows"], np.int64)
+        ids[positions[mine]] = np.flatnonzero(mine)
+        rows, _ = decode(segment, d, records, shared, strings, ids)
         out[mine] = rows[positions[mine]]
     return out
 
@@ -80,9 +97,10 @@ def unpack(raw, d, b):
 class Fields:
     """Takes fields off the front of records, in order, and parts that are bit strings."""
 
-    def __init__(self, records, strings):
+    def __init__(self, records, strings, ids):
         self.left = records
         self.strings = strings
+        self.ids = ids
 
     def string(self, part, b):
         n = len(self.left)
@@ -95,9 +113,9 @@ class Fields:
         return np.ascontiguousarray(raw).view(dtype).reshape(len(raw), count)
 
 
-def decode(segment, d, records, shared, strings):
+def decode(segment, d, records, shared, strings, ids):
     """Rows of a segment, and what is left of its records."""
-    config, fields = segment["config"], Fields(records, strings)
+    config, fields = segment["config"], Fields(records, strings, ids)
     assert segment["version"] == 1
     rows = CODECS[segment["codec"]](config, d, fields, shared)
     return rows, fields.left
@@ -150,12 +168,26 @@ def projected(config, d, fields, shared):
     k = config["coordinates"]
     inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
     strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
-    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared, strings)
+    c, fields.left = decode(config["inner"], k or d, fields.left, inner_shared, strings, fields.ids)
     if not k:
         return shared["offset"] + c
     out = np.tile(shared["offset"], (len(c), 1))
     for i in range(k):
         out = out + c[:, i : i + 1] * shared["basis"][i]
+    return out
+
+
+def columns(config, d, fields, shared):
+    kept = np.unpackbits(shared["kept"], bitorder="little")[:d].astype(bool)
+    inner_shared = {n[6:]: a for n, a in shared.items() if n.startswith("inner.")}
+    strings = {n[6:]: a for n, a in fields.strings.items() if n.startswith("inner.")}
+    c, fields.left = decode(
+        config["inner"], int(kept.sum()), fields.left, inner_shared, strings, fields.ids
+    )
+    out = np.zeros((len(c), d), np.float32)
+    out[:, kept] = c
+    if config["fill"] == "values":
+        out[:, ~kept] = shared["fill"]
     return out
 
 
@@ -197,6 +229,150 @@ def product(config, d, fields, shared):
     widths = [d // s + (i < d % s) for i in range(s)]
     segment = np.repeat(np.arange(s), widths)
     return shared["codebook"].astype(np.float32)[codes[:, segment], np.arange(d)]
+
+
+def combination(config, d, fields, shared):
+    k, s, kind = config["anchors"], config["nonzeros"], config["values"]
+    b = (k - 1).bit_length()
+    codes = wide_codes(fields.take("u1", -(-s * b // 8)), s, b)
+    if kind == "fp16":
+        values = fields.take("<f2", s).astype(np.float32)
+    else:
+        values = fields.take("u1", s).astype(np.float32)
+        values = values * fields.take("<f2", 1).astype(np.float32)
+    anchors = shared["anchors"].astype(np.float32)
+    out = values[:, :1] * anchors[codes[:, 0]]
+    for t in range(1, s):
+        out = out + values[:, t : t + 1] * anchors[codes[:, t]]
+    return out
+
+
+def tensor_train(config, d, fields, shared):
+    n, columns = config["rows"], config["columns"]
+    b = config["slots"]
+    rest = fields.string("slots", b) if b else np.arange(len(fields.left))
+    digits = []
+    for size in reversed(n):
+        digits.insert(0, rest % size)
+        rest = rest // size
+    row = shared["core0"][digits[0]][:, 0]
+    for k in range(1, len(n)):
+        slabs = shared[f"core{k}"][digits[k]]
+        left = row.reshape(len(row), int(np.prod(columns[:k])), slabs.shape[1])
+        row = np.zeros((len(row), left.shape[1], *slabs.shape[2:]), np.float32)
+        for i in range(slabs.shape[1]):
+            row = row + left[:, :, i, None, None] * slabs[:, i, None]
+    return row.reshape(len(row), int(np.prod(columns)))[:, :d]
+
+
+def hashed(config, d, fields, shared):
+    i, size = fields.ids - config["first"], config["size"]
+    scheme, span = config["scheme"], config["span"]
+    if scheme == "bits":
+        groups = max(1, -(-(span - 1).bit_length() // size))
+        picks = [i >> (size * k) & 2**size - 1 for k in range(groups)]
+    else:
+        picks = [i % size] + ([size + i // size] if scheme == "quotient" else [])
+    table = shared["shared"].astype(np.float32)
+    out = table[picks[0]]
+    for pick in picks[1:]:
+        out = out * table[pick] if config["combine"] == "product" else out + table[pick]
+    if config["scale"] != "none":
+        out = out * fields.take(NUMBERS[config["scale"]], 1).astype(np.float32)
+    return out
+
+
+def hashes(seed, keys, count):
+    def mix(x):
+        x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        return x ^ x >> np.uint64(31)
+
+    step = np.uint64(0x9E3779B97F4A7C15)
+    seeds = np.full((1, 1), seed, np.uint64)
+    keys = np.asarray(keys, np.uint64)[:, None]
+    streams = mix(mix(seeds + step) + step * (keys + np.uint64(1)))
+    return mix(streams + step * (np.arange(count, dtype=np.uint64) + np.uint64(1)))
+
+
+def hashed_slots(config, d, fields, shared):
+    bits, block, m = config["bits"], config["block"], config["slots"]
+    keys = fields.string("signature", bits) if bits else fields.ids
+    words = hashes(config["seed"], keys, -(-d // block))
+    j = np.arange(d)
+    slots = (words >> np.uint64(1)) % np.uint64(m)
+    at = (slots[:, j // block].astype(np.int64) + j % block) % m
+    out = shared["memory"].astype(np.float32)[at]
+    if config["signs"] == "none":
+        return out
+    return np.where((words & np.uint64(1))[:, j // block] == 1, -out, out)
+
+
+def units(seed, keys, count):
+    high = (hashes(seed, keys, count) >> np.uint64(40)).astype(np.int64) - 2**23
+    return high.astype(np.float32) * np.float32(2.0**-23)
+
+
+def chain(start, left, right):
+    out = np.tile(start, (len(left), 1))
+    for k in range(left.shape[1]):
+        out = out + left[:, k : k + 1] * right[k]
+    return out
+
+
+def hashed_network(config, d, fields, shared):
+    k, h, seed = config["hashes"], config["hidden"], config["seed"]
+    layer = units(seed + 1, np.arange(k + 1), h)
+    z = chain(layer[k], units(seed, fields.ids, k), layer)
+    output = shared["output"].astype(np.float32)
+    return chain(output[h], np.where(z > 0, z, np.float32(0)), output)
+
+
+def narrowest(largest):
+    return "u1" if largest < 2**8 else "<u2" if largest < 2**16 else "<u4"
+
+
+def sparse(config, d, fields, shared):
+    number = {**NUMBERS, "int8": "i1"}[config["numbers"]]
+    k, listed = config["nonzeros"], config["index"] == "list"
+    n, bitmap = len(fields.left), None
+    if k != "ragged":
+        index = fields.take(narrowest(d - 1), k) if listed else fields.take("u1", -(-d // 8))
+        values = list(fields.take(number, k))
+        lists = list(index) if listed else []
+        bitmap = None if listed else index
+    elif listed:
+        counts = fields.take(narrowest(d), 1)[:, 0].astype(int)
+    else:
+        bitmap = fields.take("u1", -(-d // 8))
+    scales = np.ones((n, 1), np.float32)
+    if config.get("scale") == "row":
+        scales = fields.take("<f4", 1)
+    elif config.get("scale") == "table":
+        scales = np.full((n, 1), shared["scale"][0])
+    if bitmap is not None:
+        bits = np.unpackbits(bitmap, axis=1, bitorder="little")[:, :d]
+        lists = [np.flatnonzero(row) for row in bits]
+        counts = np.array([len(columns) for columns in lists], int)
+    if k == "ragged":
+        part = "entries" if listed else "values"
+        data = fields.strings[f"{part}.data"]
+        wide = np.dtype(narrowest(d - 1)).itemsize * listed
+        sizes = counts * (wide + np.dtype(number).itemsize)
+        begins = np.cumsum(sizes) - sizes
+        assert (fields.strings[f"{part}.addresses"] == begins[::64]).all()
+        spans = [data[b : b + s].tobytes() for b, s in zip(begins, sizes, strict=True)]
+        if listed:
+            cuts = counts * wide
+            lists = [
+                np.frombuffer(s[:c], narrowest(d - 1)) for s, c in zip(spans, cuts, strict=True)
+            ]
+            spans = [s[c:] for s, c in zip(spans, cuts, strict=True)]
+        values = [np.frombuffer(s, number) for s in spans]
+    out = np.zeros((n, d), np.float32)
+    for row, columns, own, scale in zip(out, lists, values, scales, strict=True):
+        row[columns] = own.astype(np.float32) * scale if number == "i1" else own
+    return out
 
 
 FEEDBACK = {4: (0o5, 0o2), 8: (0o13, 0o4), 32: (0o45, 0o10)}
@@ -383,12 +559,19 @@ def trellis(config, d, fields, shared):
 
 CODECS = {
     "trellis": trellis,
+    "combination": combination,
+    "tensor-train": tensor_train,
+    "hashed": hashed,
+    "hashed-slots": hashed_slots,
+    "hashed-network": hashed_network,
     "additive": additive,
     "product": product,
     "centroids": centroids,
+    "columns": columns,
     "uniform": uniform,
     "scalar-codebook": scalar_codebook,
     "binary": binary,
     "dense": dense,
     "projected": projected,
+    "sparse": sparse,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 
 import numpy as np
@@ -58,7 +59,6 @@ def test_everything_works(dropped_in, source, run, tmp_path):
     assert code == 0, err
     code, real, err = run("test-largest", path, "-o", output, "--json")
     assert code == 0, err
-    import json
 
     assert json.loads(dry)["file_bytes"] == json.loads(real)["file_bytes"] == output.stat().st_size
     assert verify(output, 1, Progress()).problems == []
@@ -119,3 +119,19 @@ def test_damaged_lengths_are_refused(dropped_in, source, run, tmp_path):
         embcompress.open(output)["item_embedding.weight"].lookup([129])
     with pytest.raises(embcompress.errors.BadInput, match="outside its data"):
         embcompress.open(output, check=False)["item_embedding.weight"].lookup([129])
+
+
+def test_ragged_parts_have_shards_of_their_own(dropped_in, source, run, tmp_path):
+    path, _ = source
+    output = tmp_path / "small"
+    words = ["--max-shard-size", "9KB", "--json"]
+    code, real, err = run("test-largest", path, "-o", output, *words)
+    assert code == 0, err
+    _, dry, _ = run("test-largest", path, "--dry-run", *words)
+    found = sum(p.stat().st_size for p in output.iterdir())
+    assert found == json.loads(real)["file_bytes"] == json.loads(dry)["file_bytes"]
+    assert run("verify", output)[0] == 0
+    assert run("test-largest", path, "-o", tmp_path / "one.safetensors", "-q")[0] == 0
+    ours, theirs = (embcompress.open(p) for p in (output, tmp_path / "one.safetensors"))
+    for name in ours:
+        assert np.array_equal(ours[name].restore(), theirs[name].restore())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,14 +12,37 @@ from numpy.typing import NDArray
 
 from embcompress.errors import BadInput
 
+HEADER = "the header"
+"""Stands for a tensor's name in the block of a file's header."""
+
 CHUNK = 2**18
 DIGEST = 16
+GROUP = 8 * CHUNK
+"""Bytes whose chunks are digested side by side."""
 
 
 def digest(data: bytes | NDArray[np.uint8]) -> bytes:
     """blake2b of 16 bytes."""
     raw = data if isinstance(data, bytes) else data.data
     return hashlib.blake2b(raw, digest_size=DIGEST).digest()
+
+
+def digests(data: NDArray[np.uint8]) -> bytes:
+    """The digests of the chunks of a tensor, or of a part of it that begins with a chunk.
+
+    Args:
+        data: uint8, contiguous.
+    """
+    found = []
+    at = 0
+    if len(data) >= GROUP and sys.byteorder == "little":
+        from embcompress.kernels.blake2b import digests_of
+
+        while at + GROUP <= len(data):
+            found.append(digests_of(data[at : at + GROUP], CHUNK))
+            at += GROUP
+    found += [digest(data[a : a + CHUNK]) for a in range(at, len(data), CHUNK)]
+    return b"".join(found)
 
 
 def chunks(nbytes: int) -> int:
@@ -75,6 +99,14 @@ class Guard:
             self._first.setdefault(block.tensor, block.index)
         self._good = np.zeros(len(blocks), bool)
         self._all_good: set[str] = set()
+
+    def headers(self) -> list[str]:
+        """The names under which the files' headers are checked."""
+        return [name for name in self._first if name.startswith(HEADER)]
+
+    def checked(self, tensor: str) -> bool:
+        """Whether nothing of a tensor is left to check."""
+        return not self._on or tensor in self._all_good
 
     def whole(self, tensor: str, nbytes: int) -> None:
         """Check every chunk of a tensor.
@@ -135,24 +167,27 @@ class Guard:
         self._touch(tensor, (rows * bits + bits - 1) // 8)
         self._note_all(tensor, nbytes)
 
-    def checked(self, *tensors: str) -> bool:
-        """Whether nothing of some tensors is left to check."""
-        return not self._on or self._all_good.issuperset(tensors)
-
-    def bytes(self, tensor: str, at: NDArray[np.int64], nbytes: int) -> None:
-        """Check the chunks that hold some bytes.
+    def spans(
+        self, tensor: str, begins: NDArray[np.int64], ends: NDArray[np.int64], nbytes: int
+    ) -> None:
+        """Check the chunks that hold some spans, as far as they lie in the tensor.
 
         Args:
             tensor: The tensor.
-            at: int64 [b], bytes of it.
+            begins: int64 [b], first bytes.
+            ends: int64 [b], the bytes after the last.
             nbytes: Bytes of the tensor.
 
         Raises:
             BadInput: A chunk does not match its checksum.
         """
-        if self._on and tensor not in self._all_good:
-            self._touch(tensor, at)
-            self._note_all(tensor, nbytes)
+        if not self._on or tensor in self._all_good or not nbytes:
+            return
+        longest = int((ends - begins).max(initial=0))
+        for step in range(min(longest, nbytes) // CHUNK + 2):
+            at = np.minimum(begins + step * CHUNK, ends - 1)
+            self._touch(tensor, np.clip(at, 0, nbytes - 1))
+        self._note_all(tensor, nbytes)
 
     def _touch(self, tensor: str, at: NDArray[np.int64]) -> None:
         index = self._first[tensor] + at // CHUNK

@@ -91,7 +91,7 @@ class Hamming:
         Args:
             codec: That of the rows.
             parts: Encoded rows.
-            rows: int64 [b], as the codec counts them; None for all of ``parts`` in order.
+            rows: As the codec is told of them; None for all of ``parts`` in order.
 
         Returns:
             float32 [q, b], whole numbers.

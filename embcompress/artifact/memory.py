@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
-from embcompress.codecs.base import (
-    PackedRows,
-    Parts,
-    RaggedRows,
-    Stream,
-    StreamPiece,
-    StreamRows,
-)
-from embcompress.kernels.stream import joined
-
-
-@dataclass
-class RaggedRun:
-    """A ragged part while it is being encoded: pieces of data and the rows' lengths."""
-
-    data: list[NDArray[np.uint8]] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-
-    def extend(self, rows: list[NDArray[np.uint8]]) -> None:
-        """Append rows of bytes."""
-        self.lengths += [len(r) for r in rows]
-        if rows:
-            self.data.append(np.concatenate(rows))
-
-    def build(self) -> RaggedRows:
-        """All rows so far, back to back."""
-        data = np.concatenate(self.data) if self.data else np.empty(0, np.uint8)
-        return RaggedRows.build(data, np.array(self.lengths, np.int64))
-
-
-@dataclass
-class StreamRun:
-    """A stream while it is being encoded.
-
-    Args:
-        stream: What it is.
-        pieces: Its records so far.
-    """
-
-    stream: Stream
-    pieces: list[StreamPiece] = field(default_factory=list)
-
-    def build(self) -> StreamRows:
-        """All records so far, back to back."""
-        classes = np.concatenate([np.empty(0, np.int64), *(p.classes for p in self.pieces)])
-        data = joined([(p.data, 0, p.bits) for p in self.pieces], 0)
-        return StreamRows.build(self.stream, classes, data)
+from embcompress.artifact.writer import ragged_arrays
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows
+from embcompress.codecs.hostile import Array
+from embcompress.codecs.stream import StreamPiece, StreamRows
+from embcompress.kernels.stream_records import joined
 
 
 class MemoryStore:
@@ -67,9 +23,13 @@ class MemoryStore:
             np.zeros((s.rows, layout.record_bytes), np.uint8)
             for s, layout in zip(form.segments, layouts, strict=True)
         ]
-        self._runs = [{name: RaggedRun() for name in layout.ragged} for layout in layouts]
+        self._runs: list[dict[str, list[RaggedRows]]] = [
+            {name: [] for name in layout.ragged} for layout in layouts
+        ]
         self._ragged: list[dict[str, RaggedRows]] = [{} for _ in layouts]
-        self._stream_runs = [{s.name: StreamRun(s) for s in y.streams} for y in layouts]
+        self._pieces: list[dict[str, list[StreamPiece]]] = [
+            {s.name: [] for s in layout.streams} for layout in layouts
+        ]
         self._streams: list[dict[str, StreamRows]] = [{} for _ in layouts]
         self._packed = [
             {
@@ -83,13 +43,13 @@ class MemoryStore:
         """Keep the records of rows from ``position`` on."""
         self._records[segment][position : position + len(records)] = records
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
-        self._runs[segment][part].extend(rows)
+        self._runs[segment][part].append(rows)
 
     def put_stream(self, segment: int, part: str, piece: StreamPiece) -> None:
         """Append records of a stream, in order."""
-        self._stream_runs[segment][part].pieces.append(piece)
+        self._pieces[segment][part].append(piece)
 
     def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
         """Keep codes of rows from ``position`` on, in order."""
@@ -99,8 +59,13 @@ class MemoryStore:
 
     def finish(self) -> None:
         """Close the ragged parts and streams."""
-        self._ragged = [{k: run.build() for k, run in runs.items()} for runs in self._runs]
-        self._streams = [{k: run.build() for k, run in runs.items()} for runs in self._stream_runs]
+        self._ragged = [{k: RaggedRows.join(v) for k, v in runs.items()} for runs in self._runs]
+        for i, segment in enumerate(self._form.segments):
+            for stream in segment.codec.layout().streams:
+                pieces = self._pieces[i][stream.name]
+                classes = np.concatenate([np.empty(0, np.int64), *(p.classes for p in pieces)])
+                data = joined([(p.data, 0, p.bits) for p in pieces], 0)
+                self._streams[i][stream.name] = StreamRows.build(stream, classes, data)
 
     def ragged_rows(self, segment: int) -> dict[str, RaggedRows]:
         """The ragged parts of a segment."""
@@ -113,7 +78,7 @@ class MemoryStore:
             0,
             self._ragged[segment],
             self._packed[segment],
-            self._streams[segment],
+            streams=self._streams[segment],
         )
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
@@ -121,4 +86,20 @@ class MemoryStore:
         ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
         packed = {k: v.slice(start, stop) for k, v in self._packed[segment].items()}
         streams = {k: v.slice(start, stop) for k, v in self._streams[segment].items()}
-        return Parts(self._records[segment][start:stop], 0, ragged, packed, streams)
+        return Parts(self._records[segment][start:stop], 0, ragged, packed, start, streams)
+
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, by tensor name."""
+        form = self._form
+        found: dict[str, Array] = {}
+        for i, records in enumerate(self._records):
+            if records.shape[1]:
+                found[form.tensor(i, "rows")] = records
+            found |= {form.tensor(i, f"{k}.bits"): v.string for k, v in self._packed[i].items()}
+            for part, rows in self._ragged[i].items():
+                assert rows.lengths is not None
+                found |= ragged_arrays(form, i, part, rows.lengths)
+                found[form.tensor(i, f"{part}.data")] = rows.data
+            for part, stream in self._streams[i].items():
+                found |= {form.tensor(i, f"{part}.{p}"): a for p, a in stream.tensors.items()}
+        return found

@@ -1,9 +1,10 @@
-"""Reading an artifact: tables by name, decoded from a memory map."""
+"""Reading an artifact: tables by name, decoded from memory maps."""
 
 from __future__ import annotations
 
 import json
 import mmap
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact import checksums
-from embcompress.artifact.checksums import Block, Guard
+from embcompress.artifact.arrays import ragged_rows
+from embcompress.artifact.checksums import HEADER, Block, Guard
 from embcompress.artifact.form import (
     CHECKSUMS,
     DTYPES,
@@ -24,13 +26,17 @@ from embcompress.artifact.form import (
     Form,
     load_form,
 )
+from embcompress.artifact.layout import INDEX_NAME, index_bytes
 from embcompress.artifact.table import CompressedTable
-from embcompress.codecs.base import PackedRows, Parts, RaggedRows, Stream, StreamRows
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows
 from embcompress.codecs.hostile import Array
+from embcompress.codecs.stream import STREAM_PIECES, Stream, StreamRows
 from embcompress.errors import BadInput
+from embcompress.tables.checkpoint import open_checkpoint
 from embcompress.tables.file import SourceFile
-from embcompress.tables.header import Header, TensorInfo, read_header
-from embcompress.tables.sniff import sniff
+from embcompress.tables.folder import MODEL, WEIGHTS
+from embcompress.tables.header import Header, TensorInfo
+from embcompress.tables.keys import Keys, read_keys, vocabulary
 
 _OF_ROWS = (".data", ".lengths", ".addresses", ".bits", ".classes", ".bases")
 _SMALL = 2**26
@@ -40,17 +46,21 @@ _SMALL = 2**26
 class Artifact(Mapping[str, CompressedTable]):
     """An open artifact: a mapping from table name to compressed table.
 
-    Rows are read from a memory map; a chunk's checksum is checked the first time that rows of
-    it are looked up.
+    Rows are read from memory maps; a chunk's checksum is checked the first time that rows of
+    it are looked up. Offsets count through all files, one after the other.
 
     Attributes:
-        path: The file.
-        header: Its safetensors header.
+        path: The file, the folder of shards, or their index.
+        files: The open files.
+        tensors: All tensors by name.
+        metadata: The metadata of all files.
         document: The JSON document.
+        nbytes: Bytes of all files and of the index.
+        overhead: Bytes of headers and index.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, check: bool = True) -> None:
-        """Open a file.
+        """Open a file or a folder.
 
         Args:
             path: An artifact.
@@ -63,16 +73,16 @@ class Artifact(Mapping[str, CompressedTable]):
         """
         self.path = path
         self._check = check
-        self._file = SourceFile(path)
+        self.files = open_checkpoint(path, ", not an embcompress artifact")
         try:
-            found = sniff(self._file)
-            if found.kind != "safetensors":
-                raise BadInput(f"{path}: is {found.what}, not an embcompress artifact")
-            self.header = read_header(self._file)
-            self.document = read_document(self.header, path)
-            with open(path, "rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._bytes = np.frombuffer(mapped, np.uint8)
+            if self.files.files and self.files.files.rows:
+                raise BadInput(f"{path}: is no embcompress artifact; compress it first")
+            self.tensors = self.files.tensors
+            self.metadata = self.files.metadata
+            self.nbytes = self.files.bytes
+            self.overhead = self.nbytes - sum(info.nbytes for info in self.tensors.values())
+            self.document = read_document(self.metadata, path)
+            self._maps = [_mapped(shard.file) for shard in self.files.shards]
             self.guard = self._make_guard()
             self._check_small()
             self._tables = {
@@ -80,7 +90,7 @@ class Artifact(Mapping[str, CompressedTable]):
                 for name, form in self._load_forms().items()
             }
         except BaseException:
-            self._file.close()
+            self.files.close()
             raise
 
     def __getitem__(self, name: str) -> CompressedTable:
@@ -99,26 +109,33 @@ class Artifact(Mapping[str, CompressedTable]):
         return f"<Artifact {self.path}: {', '.join(self)}>"
 
     @property
-    def passed(self) -> dict[str, TensorInfo]:
-        """Tensors of the source that were copied, by name."""
-        return {n: t for n, t in self.header.tensors.items() if MARK not in n}
+    def header(self) -> Header:
+        """The header of the file, or of the first shard."""
+        return self.files.shards[0].header
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the file."""
-        return len(self._bytes)
+    def passed(self) -> dict[str, TensorInfo]:
+        """Tensors of the source that were copied, by name."""
+        return {n: t for n, t in self.tensors.items() if MARK not in n}
 
     def raw(self, name: str) -> NDArray[np.uint8]:
         """The bytes of a tensor, mapped."""
-        info = self.header.tensors[name]
-        start = self.header.data_start
-        return self._bytes[start + info.begin : start + info.end]
+        (piece,) = self.files.pieces[name]
+        mapped = self._maps[piece.shard.number]
+        return mapped[piece.begin : piece.begin + piece.nbytes]
 
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
-        """Bytes of the file, read rather than mapped, so that they do not count as memory."""
+        """Bytes of one file, read rather than mapped, so that they do not count as memory."""
         data = np.empty(end - begin, np.uint8)
-        self._file.read_into(data.data, begin)
+        shards = self.files.shards
+        shard = shards[bisect_right(shards, begin, key=lambda s: s.base) - 1]
+        shard.file.read_into(data.data, begin - shard.base)
         return data
+
+    def start(self, name: str) -> int:
+        """Where a tensor begins."""
+        (piece,) = self.files.pieces[name]
+        return piece.shard.base + piece.begin
 
     def array(self, name: str) -> Array:
         """A tensor, mapped, in its dtype and shape.
@@ -126,11 +143,11 @@ class Artifact(Mapping[str, CompressedTable]):
         Raises:
             BadInput: A dtype that no part has.
         """
-        info = self.header.tensors[name]
+        info = self.tensors[name]
         if info.dtype not in DTYPES:
             raise BadInput(f"{self.path}: tensor '{name}' has dtype {info.dtype}")
         raw = self.raw(name)
-        if raw.ctypes.data % 8:
+        if raw.ctypes.data % np.dtype(DTYPES[info.dtype]).itemsize:
             raw = raw.copy()
         return raw.view(DTYPES[info.dtype]).reshape(info.shape)
 
@@ -141,26 +158,59 @@ class Artifact(Mapping[str, CompressedTable]):
             BadInput: They are missing or malformed.
         """
         tensor = self._tables[name].form.measured
-        info = self.header.tensors.get(tensor)
+        info = self.tensors.get(tensor)
         if info is None or info.dtype != "F64" or info.shape != (len(MEASURED),):
             raise BadInput(f"{self.path}: tensor '{tensor}' is missing or malformed")
         return dict(zip(MEASURED, self.array(tensor).tolist(), strict=True))
 
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they are known: tokens, or integers.
+
+        They are tensors beside the table, or the lines of a ``vocab.txt`` in a model's folder when
+        there are as many as rows.
+
+        Raises:
+            BadInput: They are damaged.
+        """
+        n = self._tables[name].shape[0]
+
+        def raw(tensor: str) -> NDArray[np.uint8]:
+            data = self.raw(tensor)
+            self.guard.whole(tensor, len(data))
+            return data if data.ctypes.data % 8 == 0 else data.copy()
+
+        found = read_keys(self.tensors, raw, name, n, str(self.path))
+        if found is None and self.files.files is not None:
+            found = vocabulary(self.files.files.folder, n)
+        return found
+
     def blocks(self) -> list[Block]:
-        """All checked chunks of the file, the header first, in the order of their digests."""
-        start = self.header.data_start
-        blocks = [Block(0, "the header", 0, start, 0)]
-        for info in sorted(self.header.tensors.values(), key=lambda t: (t.begin, t.end)):
-            if info.name == CHECKSUMS:
-                continue
-            for b in range(info.begin, info.end, checksums.CHUNK):
-                end = min(b + checksums.CHUNK, info.end)
-                blocks.append(Block(len(blocks), info.name, start + b, start + end, b - info.begin))
+        """All checked chunks in the order of their digests: of each file the header comes first."""
+        blocks: list[Block] = []
+        for shard in self.files.shards:
+            start = shard.base + shard.header.data_start
+            where = f"the header of {shard.file.shown}" if shard.base else HEADER
+            blocks.append(Block(len(blocks), where, shard.base, start, 0))
+            for info in shard.header.tensors.values():
+                if info.name != CHECKSUMS:
+                    for b in range(info.begin, info.end, checksums.CHUNK):
+                        end = min(b + checksums.CHUNK, info.end)
+                        at = start + b, start + end
+                        blocks.append(Block(len(blocks), info.name, *at, b - info.begin))
         return blocks
 
+    def index_problem(self) -> str | None:
+        """What is wrong with the index of the shards, if anything."""
+        if self.files.files is None or self.files.files.index is None:
+            return None
+        with SourceFile(self.files.files.index.path) as file:
+            found = file.read(0, file.size)
+        shards = [shard.header.tensors for shard in self.files.shards]
+        return None if found == index_bytes(shards) else "the index is not that of the shards"
+
     def close(self) -> None:
-        """Close the file; arrays that still use the map keep it alive."""
-        self._file.close()
+        """Close the files; arrays that still use the maps keep them alive."""
+        self.files.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +224,7 @@ class Artifact(Mapping[str, CompressedTable]):
         self.close()
 
     def _make_guard(self) -> Guard:
-        info = self.header.tensors.get(CHECKSUMS)
+        info = self.tensors.get(CHECKSUMS)
         blocks = self.blocks()
         if info is None or info.dtype != "U8" or info.shape != (len(blocks), checksums.DIGEST):
             raise BadInput(f"{self.path}: the checksums are missing or malformed")
@@ -182,8 +232,9 @@ class Artifact(Mapping[str, CompressedTable]):
 
     def _check_small(self) -> None:
         """Check all that a table holds beside records, ragged parts and bit strings."""
-        self.guard.whole("the header", 1)
-        for name in self.header.tensors:
+        for block in self.guard.headers():
+            self.guard.whole(block, 1)
+        for name in self.tensors:
             last = name.rsplit(MARK, 1)[-1]
             rows = last == "rows" or last.endswith(_OF_ROWS)
             if MARK in name and name != CHECKSUMS and not rows:
@@ -192,7 +243,7 @@ class Artifact(Mapping[str, CompressedTable]):
     def _load_forms(self) -> dict[str, Form]:
         arrays = {
             n: self.array(n)
-            for n in self.header.tensors
+            for n in self.tensors
             if MARK in n and n != CHECKSUMS and n.rsplit(MARK, 1)[-1] != "rows"
         }
         forms = {}
@@ -201,7 +252,7 @@ class Artifact(Mapping[str, CompressedTable]):
             forms[name] = load_form(name, entry, mine, f"{self.path}: table '{name}'")
             strings = {tensor: (size,) for tensor, size in forms[name].packed.items()}
             for tensor, shape in (forms[name].records | strings).items():
-                info = self.header.tensors.get(tensor)
+                info = self.tensors.get(tensor)
                 if info is None or info.dtype != "U8" or info.shape != shape:
                     raise BadInput(f"{self.path}: tensor '{tensor}' is not U8 {list(shape)}")
         return forms
@@ -236,64 +287,54 @@ class FileStore:
         return self._form.tensor(segment, f"{part}.bits")
 
     def _load_ragged(self, segment: int, part: str, rows: int) -> RaggedRows:
-        names = [
-            self._form.tensor(segment, f"{part}.{p}") for p in ("data", "addresses", "lengths")
-        ]
-        for name in names:
-            if name not in self._artifact.header.tensors:
-                raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing")
-        data, addresses, lengths = (self._artifact.array(n) for n in names)
-        if (
-            data.dtype != np.uint8
-            or data.ndim != 1
-            or addresses.dtype != np.int64
-            or addresses.shape != (-(-rows // RaggedRows.EVERY),)
-            or lengths.dtype not in (np.uint8, np.uint16, np.uint32)
-            or lengths.shape != (rows,)
-        ):
-            raise BadInput(f"{self._artifact.path}: ragged part '{names[0]}' is malformed")
-        return RaggedRows(data, addresses, lengths)
+        pieces = {
+            p: self._artifact.array(tensor)
+            for p in self._form.segments[segment].codec.layout().pieces(part)
+            if (tensor := self._form.tensor(segment, f"{part}.{p}")) in self._artifact.tensors
+        }
+        where = f"{self._artifact.path}: '{self._form.tensor(segment, part)}'"
+        layout = self._form.segments[segment].codec.layout()
+        return ragged_rows(pieces, rows, where, implied=part in layout.implied)
+
+    def _check_ragged(self, segment: int, part: str, rows: NDArray[np.int64]) -> None:
+        """Check what rows of a ragged part lie in, by blocks of 64 rows."""
+        guard, held = self._artifact.guard, self._ragged[segment][part]
+        if not len(held.addresses):
+            return
+        for piece, array in (("addresses", held.addresses), ("lengths", held.lengths)):
+            if array is not None:
+                guard.whole(self._form.tensor(segment, f"{part}.{piece}"), array.nbytes)
+        tensor = self._form.tensor(segment, f"{part}.data")
+        if guard.checked(tensor):
+            return
+        blocks = rows // RaggedRows.EVERY
+        edges = np.append(held.addresses, len(held.data))
+        guard.spans(tensor, edges[blocks], edges[blocks + 1], len(held.data))
 
     def _load_stream(self, segment: int, stream: Stream, rows: int) -> StreamRows:
-        found = {}
-        for piece, (dtype, count) in stream.sizes(rows, 0).items():
-            name = self._form.tensor(segment, f"{stream.name}.{piece}")
-            info = self._artifact.header.tensors.get(name)
-            array = None if info is None else self._artifact.array(name)
-            least = stream.TAIL if piece == "data" else count
-            if (
-                array is None
-                or array.dtype != np.dtype(dtype)
-                or array.ndim != 1
-                or len(array) < least
-                or (piece != "data" and len(array) != count)
-            ):
-                raise BadInput(f"{self._artifact.path}: tensor '{name}' is missing or malformed")
-            found[piece] = array
-        return StreamRows(stream, found["classes"], found["addresses"], found["bases"], found["data"])
+        tensors = {p: self._form.tensor(segment, f"{stream.name}.{p}") for p in STREAM_PIECES}
+        pieces = {
+            p: self._artifact.array(t) for p, t in tensors.items() if t in self._artifact.tensors
+        }
+        where = f"{self._artifact.path}: '{self._form.tensor(segment, stream.name)}"
+        return StreamRows.take(stream, pieces, rows, where)
 
     def _check_stream(self, segment: int, part: str, rows: NDArray[np.int64]) -> None:
         """Check what rows of a stream lie in, their classes and addresses first."""
         guard, whole = self._artifact.guard, self._streams[segment][part]
-        names = {
-            piece: self._form.tensor(segment, f"{part}.{piece}")
-            for piece in ("classes", "addresses", "bases", "data")
-        }
-        if guard.checked(*names.values()):
+        names = {p: self._form.tensor(segment, f"{part}.{p}") for p in STREAM_PIECES}
+        if not len(rows) or all(guard.checked(name) for name in names.values()):
             return
         records = np.unique(whole.records(rows))
-        block, bits = Stream.BLOCK, whole.stream.bits
-        blocks = records // block
-        guard.bytes(names["classes"], blocks * block * bits // 8, len(whole.classes))
-        guard.bytes(names["classes"], (records * bits + bits - 1) // 8, len(whole.classes))
-        guard.bytes(names["addresses"], 4 * blocks, whole.addresses.nbytes)
-        guard.bytes(names["bases"], 8 * (blocks // whole.stream.apart), whole.bases.nbytes)
+        bits, blocks = whole.stream.bits, records // Stream.BLOCK
+        first = blocks * (Stream.BLOCK * bits // 8)
+        guard.spans(names["classes"], first, (records + 1) * bits // 8 + 1, len(whole.classes))
+        guard.spans(names["addresses"], 4 * blocks, 4 * blocks + 4, whole.addresses.nbytes)
+        bases = 8 * (blocks // whole.stream.apart)
+        guard.spans(names["bases"], bases, bases + 8, whole.bases.nbytes)
         classes, begins = whole.locate(records)
-        lengths = np.array(whole.stream.lengths, np.int64)[classes]
-        # a record may lie in several chunks
-        for step in range(int(lengths.max(initial=0)) // (8 * checksums.CHUNK) + 2):
-            at = np.minimum(begins + step * 8 * checksums.CHUNK, begins + lengths) // 8
-            guard.bytes(names["data"], at, len(whole.data))
+        ends = begins + np.array(whole.stream.lengths, np.int64)[classes]
+        guard.spans(names["data"], begins // 8, ends // 8 + 1, len(whole.data))
 
     def parts(self, segment: int, rows: NDArray[np.int64]) -> Parts:
         """All encoded rows of a segment, mapped; what ``rows`` lie in is checked."""
@@ -303,9 +344,11 @@ class FileStore:
         if records is not None:
             guard.records(name, rows, records.shape[1], records.nbytes)
         for part in self._ragged[segment]:
-            for piece in ("data", "addresses", "lengths"):
-                tensor = self._form.tensor(segment, f"{part}.{piece}")
-                guard.whole(tensor, len(self._artifact.raw(tensor)))
+            self._check_ragged(segment, part, rows)
+            if records is not None and not guard.checked(name):
+                # the rows before tell where a row begins
+                first = rows // RaggedRows.EVERY * RaggedRows.EVERY
+                guard.records(name, first, records.shape[1], records.nbytes)
         for part, codes in self._packed[segment].items():
             guard.packed(self._string(segment, part), rows, codes.bits, len(codes.string))
         for part in self._streams[segment]:
@@ -313,31 +356,24 @@ class FileStore:
         if records is None:
             records = np.empty((self._form.segments[segment].rows, 0), np.uint8)
         return Parts(
-            records, 0, self._ragged[segment], self._packed[segment], self._streams[segment]
+            records,
+            0,
+            self._ragged[segment],
+            self._packed[segment],
+            streams=self._streams[segment],
         )
 
     def some(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1``, read from the file."""
-        name = self._form.tensor(segment, "rows")
-        mapped = self._records.get(name)
-        if mapped is None:
-            records = np.empty((stop - start, 0), np.uint8)
-        else:
-            size = mapped.shape[1]
-            self._artifact.guard.span(name, start * size, stop * size)
-            if self._artifact.nbytes <= _SMALL:
-                records = mapped[start:stop]
-            else:
-                data = self._read(name, start * size, stop * size)
-                records = data.reshape(stop - start, size)
-        ragged = {k: v.slice(start, stop) for k, v in self._ragged[segment].items()}
-        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
-        streams = {
-            k: self._some_records(segment, k, start, stop) for k in self._streams[segment]
+        records = self._some_records(segment, start, stop)
+        ragged = {
+            part: self._some_ragged(segment, part, start, stop) for part in self._ragged[segment]
         }
-        return Parts(records, 0, ragged, packed, streams)
+        packed = {k: self._some_codes(segment, k, start, stop) for k in self._packed[segment]}
+        streams = {k: self._some_stream(segment, k, start, stop) for k in self._streams[segment]}
+        return Parts(records, 0, ragged, packed, start, streams)
 
-    def _some_records(self, segment: int, part: str, start: int, stop: int) -> StreamRows:
+    def _some_stream(self, segment: int, part: str, start: int, stop: int) -> StreamRows:
         self._check_stream(segment, part, np.arange(start, stop, dtype=np.int64))
         own = self._streams[segment][part].slice(start, stop)
         if self._artifact.nbytes <= _SMALL or stop == start:
@@ -346,8 +382,49 @@ class FileStore:
         classes, begins = own.locate(ends)
         first = int(begins[0]) // 8
         last = (int(begins[1]) + own.stream.lengths[int(classes[1])] + 7) // 8
-        name = self._form.tensor(segment, f"{part}.data")
-        return own.over(self._read(name, first, last + Stream.TAIL), 8 * first)
+        tensor = self._form.tensor(segment, f"{part}.data")
+        return own.over(self._read(tensor, first, last + Stream.TAIL), 8 * first)
+
+    def _some_records(self, segment: int, start: int, stop: int) -> NDArray[np.uint8]:
+        name = self._form.tensor(segment, "rows")
+        mapped = self._records.get(name)
+        if mapped is None:
+            return np.empty((stop - start, 0), np.uint8)
+        size = mapped.shape[1]
+        self._artifact.guard.span(name, start * size, stop * size)
+        if self._artifact.nbytes <= _SMALL:
+            return mapped[start:stop]
+        return self._read(name, start * size, stop * size).reshape(stop - start, size)
+
+    def _some_ragged(self, segment: int, part: str, start: int, stop: int) -> RaggedRows:
+        held = self._ragged[segment][part]
+        self._check_ragged(segment, part, np.array([start, max(start, stop - 1)]))
+        lengths = None
+        if held.lengths is None:
+            base = start - start % RaggedRows.EVERY
+            before = Parts(self._some_records(segment, base, stop))
+            lengths = self._form.segments[segment].codec.lengths(part, before)
+        tensor = self._form.tensor(segment, f"{part}.data")
+
+        def read(begin: int, end: int) -> NDArray[np.uint8]:
+            self._artifact.guard.span(tensor, begin, end)
+            return self._read(tensor, begin, end)
+
+        return held.slice(start, stop, lengths, read)
+
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, mapped, by tensor name; checked."""
+        names = [*self._records]
+        for i, segment in enumerate(self._form.segments):
+            names += [self._string(i, part) for part in self._packed[i]]
+            layout = segment.codec.layout()
+            for part in layout.ragged:
+                names += [self._form.tensor(i, f"{part}.{p}") for p in layout.pieces(part)]
+            for stream in layout.streams:
+                names += [self._form.tensor(i, f"{stream.name}.{p}") for p in STREAM_PIECES]
+        for name in names:
+            self._artifact.guard.whole(name, len(self._artifact.raw(name)))
+        return {name: self._artifact.array(name) for name in names}
 
     def _some_codes(self, segment: int, part: str, start: int, stop: int) -> PackedRows:
         name, mapped = self._string(segment, part), self._packed[segment][part]
@@ -357,18 +434,23 @@ class FileStore:
         return PackedRows(string, mapped.bits, start * mapped.bits % 8)
 
     def _read(self, tensor: str, begin: int, end: int) -> NDArray[np.uint8]:
-        header = self._artifact.header
-        at = header.data_start + header.tensors[tensor].begin
+        at = self._artifact.start(tensor)
         return self._artifact.read(at + begin, at + end)
 
 
-def read_document(header: Header, path: Path) -> dict[str, Any]:
-    """The document in a header's metadata.
+def _mapped(file: SourceFile) -> NDArray[np.uint8]:
+    with open(file.path, "rb") as opened:
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, np.uint8)
+
+
+def read_document(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """The document in the metadata.
 
     Raises:
         BadInput: There is none, it is malformed, or a newer version wrote it.
     """
-    text = header.metadata.get(KEY)
+    text = metadata.get(KEY)
     if text is None:
         raise BadInput(f"{path}: is no embcompress artifact; compress it first")
     try:
@@ -389,3 +471,18 @@ def read_document(header: Header, path: Path) -> dict[str, Any]:
 def open_artifact(path: str | Path, *, threads: int | None = None, check: bool = True) -> Artifact:
     """Open an artifact; see ``Artifact``."""
     return Artifact(Path(path), threads=threads, check=check)
+
+
+def is_artifact_folder(path: Path) -> bool:
+    """Say whether a folder holds an artifact under the names that artifacts have there.
+
+    Raises:
+        IOFailure: The system refuses.
+    """
+    if not any((path / name).is_file() for name in (INDEX_NAME, MODEL + WEIGHTS)):
+        return False
+    try:
+        with open_checkpoint(path) as files:
+            return KEY in files.metadata
+    except BadInput:
+        return False

@@ -141,13 +141,14 @@ class Scorer:
             size = stop - start if ids is None else len(ids)
             parts = self._store.some(segment, position, position + size)
             codec = self.form.segments[segment].codec
+            positions = np.arange(size, dtype=np.int64)
             if codec.by_id:
-                rows = np.arange(start, stop, dtype=np.int64) if ids is None else ids
-                found = self._scores(codec, parts, rows)
+                told = codec.addressed(positions + start if ids is None else ids, positions)
+                found = self._scores(codec, parts, told)
             elif self._hamming is not None:
                 found = self._hamming.distances(codec, parts, None)
             else:
-                found = self._scores(codec, parts, np.arange(size, dtype=np.int64))
+                found = self._scores(codec, parts, positions)
             if size == stop - start:
                 return found
             if out is None:
@@ -168,8 +169,8 @@ class Scorer:
         for segment, mine, positions in grouped(self.form, ids):
             codec = self.form.segments[segment].codec
             parts = self._store.parts(segment, positions)
-            rows = ids[mine] if codec.by_id else positions
-            out[:, mine] = self._scores(codec, parts, rows)
+            told = codec.addressed(ids[mine], positions)
+            out[:, mine] = self._scores(codec, parts, told)
         return out
 
     def _spans(self, start: int, stop: int) -> Iterator[tuple[int, int, NDArray[np.int64] | None]]:
@@ -272,7 +273,7 @@ def _some_pairs(
             if one == other:
                 codec = form.segments[one].codec
                 parts = store.parts(one, np.concatenate([positions[among], others]))
-                a, b = (ids if codec.by_id else own for _, ids, own in sides)
+                a, b = (codec.addressed(ids, own) for _, ids, own in sides)
                 found = codec.pair_dots(parts, a, b)
             out[place] = _decoded_products(form, store, sides) if found is None else found
     return out
@@ -284,8 +285,8 @@ def _decoded_products(
     pieces = []
     for segment, ids, positions in sides:
         codec = form.segments[segment].codec
-        rows = ids if codec.by_id else positions
-        pieces.append(_decoded_pieces(codec, store.parts(segment, positions), rows))
+        told = codec.addressed(ids, positions)
+        pieces.append(_decoded_pieces(codec, store.parts(segment, positions), told))
     products = np.empty(len(sides[0][1]))
     for (at, a), (_, b) in zip(*pieces, strict=True):
         products[at : at + len(a)] = np.einsum("ij,ij->i", a, b)

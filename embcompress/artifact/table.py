@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from embcompress.artifact.form import Form
 from embcompress.codecs.base import Parts
+from embcompress.codecs.hostile import Array
 from embcompress.threads import available, halves, one_blas_thread, ordered
 
 if TYPE_CHECKING:
+    from embcompress.artifact.bags import Pooling
     from embcompress.artifact.similarity import Metric, Scorer
 
 _LEAST = 2048  # rows that are worth a second thread
@@ -28,18 +30,23 @@ class Store(Protocol):
         """Encoded rows ``start … stop - 1`` of a segment, read once, in sequence."""
         ...
 
+    def tensors(self) -> dict[str, Array]:
+        """All encoded rows as arrays, by tensor name; checked, maybe mapped."""
+        ...
+
 
 class CompressedTable:
     """A compressed table, decoded on demand.
 
     Attributes:
         form: Row map, codecs and method.
+        threads: Cores that look-ups use.
     """
 
     def __init__(self, form: Form, store: Store, threads: int | None = None) -> None:
         self.form = form
         self._store = store
-        self._threads = threads or available()
+        self.threads = threads or available()
 
     @property
     def name(self) -> str:
@@ -90,7 +97,7 @@ class CompressedTable:
             )
         elif not out.flags.writeable:
             raise ValueError("out is read-only")
-        self._decode(flat, out.reshape(len(flat), self.shape[1]))
+        self.decode(flat, out.reshape(len(flat), self.shape[1]))
         return out
 
     def _checked_ids(self, ids: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -110,7 +117,16 @@ class CompressedTable:
             bad = given.reshape(-1)[wrong]
             raise IndexError(f"id {bad} is not in table '{self.name}' of {len(self)} rows")
 
-    def _decode(self, ids: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    def decode(self, ids: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        """Decode rows into ``out``: ``lookup`` without its checks.
+
+        Args:
+            ids: int64 [b], C-contiguous, in range.
+            out: float32 [b, D], C-contiguous, written.
+
+        Raises:
+            BadInput: The file is damaged where the rows lie.
+        """
         segments = self.form.segments
         if not out.size:
             return
@@ -132,13 +148,49 @@ class CompressedTable:
         out: NDArray[np.float32],
     ) -> None:
         codec = self.form.segments[segment].codec
-        rows = ids if codec.by_id else positions
-        parts = self._store.parts(segment, positions)
+        rows = codec.addressed(ids, positions)
+        parts = self.parts(segment, positions)
 
         def decode(start: int, stop: int) -> None:
             codec.decode(parts, rows[start:stop], out[start:stop])
 
-        halves(decode, len(rows), self._threads, _LEAST)
+        halves(decode, len(rows), self.threads, _LEAST)
+
+    def sum_bags(
+        self,
+        ids: ArrayLike,
+        offsets: ArrayLike,
+        weights: ArrayLike | None = None,
+        *,
+        mode: Pooling = "sum",
+        out: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Pool rows over bags, such as the items of a user's history.
+
+        Rows of a bag are added in their order, in float32; a bag of one row without a weight has
+        that row's bits, an empty bag is 0. A bag comes out the same in any call.
+
+        Args:
+            ids: Integers [b], from 0 to N - 1.
+            offsets: Integers [bags + 1], ascending, from 0 to b: where bags begin, and b.
+            weights: Real numbers [b] that multiply rows; for sums alone.
+            mode: ``sum``, ``mean``, or ``max`` of each column.
+            out: float32 [bags, D], C-contiguous; written and returned.
+
+        Returns:
+            float32 [bags, D].
+
+        Raises:
+            UsageError: Another mode, or weights with a mode that takes none.
+            IndexError: An id is negative or not below N; names it.
+            TypeError: The ids are not integers.
+            ValueError: ``offsets``, ``weights`` or ``out`` do not fit.
+            BadInput: The file is damaged where the rows lie.
+        """
+        from embcompress.artifact.bags import pool_bags
+
+        _, flat = self._checked_ids(ids)
+        return pool_bags(self, flat, offsets, weights, mode, out)
 
     def read(
         self, start: int, stop: int, out: NDArray[np.float32] | None = None
@@ -161,12 +213,12 @@ class CompressedTable:
                 continue
             size = len(span.rows)
             parts = self._store.some(span.segment, span.position, span.position + size)
-            ids = span.rows if codec.by_id else np.arange(size, dtype=np.int64)
+            told = codec.addressed(span.rows, np.arange(size, dtype=np.int64))
             if size == count:
-                codec.decode(parts, ids, rows)
+                codec.decode(parts, told, rows)
             else:
                 decoded = np.empty((size, self.shape[1]), np.float32)
-                codec.decode(parts, ids, decoded)
+                codec.decode(parts, told, decoded)
                 rows[span.rows - start] = decoded
         return rows
 
@@ -208,7 +260,7 @@ class CompressedTable:
             scores[:, start:stop] = part
 
         with one_blas_thread():
-            for _ in ordered(one, range(0, count, scorer.block_rows), self._threads):
+            for _ in ordered(one, range(0, count, scorer.block_rows), self.threads):
                 pass
         return scores
 
@@ -236,6 +288,14 @@ class CompressedTable:
         ids = (np.ascontiguousarray(side.reshape(-1)) for side in (first, second))
         return pair_dots(self.form, self._store, *ids).reshape(first.shape)
 
+    def parts(self, segment: int, positions: NDArray[np.int64]) -> Parts:
+        """All encoded rows of a segment; those at ``positions`` are checked."""
+        return self._store.parts(segment, positions)
+
+    def tensors(self) -> dict[str, Array]:
+        """Everything that is stored of the table, by tensor name; checked, maybe mapped."""
+        return self.form.arrays | self._store.tensors()
+
     def encoded(self, segment: int, start: int, stop: int) -> Parts:
         """Encoded rows ``start … stop - 1`` of a segment."""
         return self._store.some(segment, start, stop)
@@ -253,7 +313,7 @@ class CompressedTable:
                 b = min(a + _LEAST, stop)
                 self.read(a, b, rows[a:b])
 
-        halves(fill, len(self), self._threads, _LEAST)
+        halves(fill, len(self), self.threads, _LEAST)
         return rows
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

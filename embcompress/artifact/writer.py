@@ -1,12 +1,12 @@
-"""Writing an artifact: one safetensors file, streamed, whole or not at all."""
+"""Writing an artifact: safetensors files, streamed, whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -15,148 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact import checksums
-from embcompress.artifact.atomic import AtomicFile, system_failure
-from embcompress.artifact.form import CHECKSUMS, FORMAT, KEY, MEASURED, Form, dtype_name
-from embcompress.codecs.base import PackedRows, RaggedRows, Stream, StreamPiece, StreamRows
+from embcompress.artifact.atomic import (
+    AtomicFile,
+    AtomicFolder,
+    OpenFile,
+    check_room,
+    system_failure,
+)
+from embcompress.artifact.form import CHECKSUMS, Form, dtype_name
+from embcompress.artifact.layout import (
+    INDEX_NAME,
+    Extent,
+    Passed,
+    Placed,
+    Plan,
+    place,
+    shard_names,
+)
+from embcompress.artifact.reader import is_artifact_folder
+from embcompress.codecs.base import PackedRows, RaggedRows, joined_lengths
 from embcompress.codecs.hostile import Array
+from embcompress.codecs.stream import Stream, StreamPiece, StreamRows
 from embcompress.kernels.bitstring import TAIL
-from embcompress.kernels.stream import joined
-from embcompress.tables.header import TensorInfo, dump_header, order_tensors
+from embcompress.kernels.stream_records import joined
+from embcompress.tables.folder import find_weights
 from embcompress.threads import ordered
 
-_HUGE = 10**15  # stands for a size not known yet: its digits reserve room in the header
 _PIECE = 2**24
-STREAM_PIECES = ("addresses", "bases", "classes", "data")
-
-Extent = tuple[str, tuple[int, ...], int]
-"""A tensor's dtype, shape and bytes."""
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A tensor of the source that is copied byte for byte.
-
-    Args:
-        name: Its name.
-        dtype: Its safetensors dtype.
-        shape: Its shape.
-        nbytes: Its bytes.
-        read: Gives its bytes between two offsets.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    read: Callable[[int, int], bytes]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that an artifact will hold, laid out before anything is written.
-
-    Args:
-        forms: The compressed tables.
-        passed: Tensors copied from the source.
-        metadata: Metadata of the source, kept.
-        tool: The version that writes.
-    """
-
-    forms: tuple[Form, ...]
-    passed: tuple[Passed, ...]
-    metadata: dict[str, str]
-    tool: str
-
-    def fixed(self) -> dict[str, Extent]:
-        """Tensors of known size, by name, without the checksums."""
-        found: dict[str, Extent] = {}
-        for form in self.forms:
-            for name, (rows, size) in form.records.items():
-                found[name] = ("U8", (rows, size), rows * size)
-            for name, size in form.packed.items():
-                found[name] = ("U8", (size,), size)
-            for name, array in form.arrays.items():
-                found[name] = (dtype_name(array), array.shape, array.nbytes)
-            found[form.measured] = ("F64", (len(MEASURED),), 8 * len(MEASURED))
-        for p in self.passed:
-            found[p.name] = (p.dtype, p.shape, p.nbytes)
-        return found
-
-    def ragged(self) -> list[str]:
-        """Tensors whose size is known once rows are encoded, in file order."""
-        found = []
-        for form in self.forms:
-            for i, s in enumerate(form.segments):
-                layout = s.codec.layout()
-                pieces = [(part, ("addresses", "data", "lengths")) for part in layout.ragged]
-                pieces += [(part.name, STREAM_PIECES) for part in layout.streams]
-                found += [form.tensor(i, f"{part}.{p}") for part, many in pieces for p in many]
-        return sorted(found)
-
-    def file_metadata(self) -> dict[str, str]:
-        """The file's metadata, our document among it."""
-        tables = {form.name: form.json() for form in self.forms}
-        document = {"format": FORMAT, "tool": self.tool, "tables": tables}
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return self.metadata | {KEY: text}
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where everything lies in the file.
-
-    Args:
-        header: The header's bytes, its length field included.
-        offsets: First byte in the file of every tensor.
-        sizes: Bytes of every tensor.
-        total: Bytes of the file.
-    """
-
-    header: bytes
-    offsets: dict[str, int]
-    sizes: dict[str, int]
-    total: int
-
-
-def place(plan: Plan, ragged: Mapping[str, Extent] | None = None) -> Placed:
-    """Lay out an artifact.
-
-    Args:
-        plan: What it holds.
-        ragged: The tensors of ragged parts, known once rows are encoded; without them the rest
-            is placed as it will lie, and the total is right only for a plan that has none.
-    """
-    fixed = plan.fixed()
-    names = plan.ragged()
-
-    def tensors(ragged_sizes: Mapping[str, Extent]) -> dict[str, TensorInfo]:
-        count = sum(checksums.chunks(s[2]) for s in (*fixed.values(), *ragged_sizes.values())) + 1
-        digests: Extent = ("U8", (count, checksums.DIGEST), count * checksums.DIGEST)
-        # what grows with encoded values comes last, so that the rest can be written in place
-        late = {**ragged_sizes, CHECKSUMS: digests} if ragged_sizes else {}
-        early = fixed if ragged_sizes else {**fixed, CHECKSUMS: digests}
-        infos = order_tensors(TensorInfo(n, d, s, 0, b) for n, (d, s, b) in early.items())
-        at = max((info.end for info in infos.values()), default=0)
-        for name, (dtype, shape, size) in late.items():
-            infos[name] = TensorInfo(name, dtype, shape, at, at + size)
-            at += size
-        return infos
-
-    metadata = plan.file_metadata()
-    reserve = None
-    if names:
-        widest = tensors({n: ("U16", (_HUGE,), _HUGE) for n in names})
-        reserve = len(dump_header(widest, metadata))
-    known = ragged or {}
-    infos = tensors({n: known.get(n, ("U8", (0,), 0)) for n in names})
-    header = dump_header(infos, metadata, reserve)
-    start = len(header)
-    return Placed(
-        header,
-        {n: start + i.begin for n, i in infos.items()},
-        {n: i.nbytes for n, i in infos.items()},
-        start + max((i.end for i in infos.values()), default=0),
-    )
+_NOTHING = np.empty(0, np.uint8)
 
 
 class RaggedSpool:
@@ -164,20 +50,23 @@ class RaggedSpool:
 
     def __init__(self, folder: Path) -> None:
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._lengths: list[NDArray[np.int64]] = []
+        self._lengths: list[RaggedRows] = []
 
-    def extend(self, rows: list[NDArray[np.uint8]]) -> None:
+    def extend(self, rows: RaggedRows) -> None:
         """Append rows of bytes."""
-        self._lengths.append(np.array([len(r) for r in rows], np.int64))
-        self._file.writelines(r.data for r in rows)
+        self._lengths.append(replace(rows, data=_NOTHING))
+        self._file.write(np.ascontiguousarray(rows.data).data)
 
-    def build(self) -> RaggedRows:
-        """All rows, their data a view of the spool."""
+    def lengths(self) -> Array:
+        """Bytes of every row."""
+        return joined_lengths(self._lengths)
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """The data of all rows, in pieces of up to ``most`` bytes."""
         self._file.flush()
-        lengths = np.concatenate(self._lengths) if self._lengths else np.empty(0, np.int64)
-        size = int(lengths.sum())
-        data = np.memmap(self._file, np.uint8, "r", shape=(size,)) if size else np.empty(0, "u1")
-        return RaggedRows.build(data, lengths)
+        self._file.seek(0)
+        while piece := self._file.read(most):
+            yield piece
 
     def close(self) -> None:
         """Delete the spool."""
@@ -185,37 +74,39 @@ class RaggedSpool:
 
 
 class StreamSpool:
-    """A stream while it is being encoded, on disk."""
+    """A stream while it is being encoded, its data on disk."""
 
     def __init__(self, folder: Path, stream: Stream) -> None:
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._stream = stream
         self._classes: list[NDArray[Any]] = []
-        self._bits = 0
         self._unfinished = 0
+        self.bits = 0
 
     def extend(self, piece: StreamPiece) -> None:
         """Append records."""
         kind = np.uint8 if self._stream.bits <= 8 else np.uint16
         self._classes.append(piece.classes.astype(kind))
-        first = self._bits % 8
+        first = self.bits % 8
         data = joined([(piece.data, 0, piece.bits)], first)
         data[0] |= self._unfinished
-        self._bits += piece.bits
         whole = (first + piece.bits) // 8
         self._file.write(data[:whole].data)
         self._unfinished = int(data[whole])
+        self.bits += piece.bits
 
-    def build(self) -> StreamRows:
-        """All records, their data a view of the spool."""
-        rest = self._bits % 8
-        last = bytes([self._unfinished]) if rest else b""
-        self._file.write(last + bytes(Stream.TAIL))
+    def close_data(self) -> StreamRows:
+        """All records, their data left out."""
+        self._file.write(bytes([self._unfinished] if self.bits % 8 else []) + bytes(Stream.TAIL))
+        classes = np.concatenate([_NOTHING, *self._classes])
+        return StreamRows.build(self._stream, classes, _NOTHING)
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """The data of all records, in pieces of up to ``most`` bytes."""
         self._file.flush()
-        size = (self._bits + 7) // 8 + Stream.TAIL
-        data = np.memmap(self._file, np.uint8, "r", shape=(size,))
-        classes = np.concatenate([np.empty(0, np.uint8), *self._classes])
-        return StreamRows.build(self._stream, classes, data)
+        self._file.seek(0)
+        while piece := self._file.read(most):
+            yield piece
 
     def close(self) -> None:
         """Delete the spool."""
@@ -223,40 +114,59 @@ class StreamSpool:
 
 
 class ArtifactWriter:
-    """Receives encoded rows of every table and writes the file.
+    """Receives encoded rows of every table and writes the file, or the folder of shards.
 
     Leaving the ``with`` block without ``commit`` removes what was written.
     """
 
     def __init__(self, path: Path, plan: Plan, threads: int) -> None:
-        """Create the hidden file and reserve its room.
+        """Create the hidden file or folder and reserve its room.
+
+        Args:
+            path: The file; the folder when the plan has shards.
+            plan: What it holds.
+            threads: Cores to use.
 
         Raises:
             IOFailure: No room, another run on this output, or the system refuses.
         """
         self._plan = plan
         self._threads = threads
-        self._placed = place(plan)
-        self._file = AtomicFile(path)
+        self._target = AtomicFile(path) if plan.shard_bytes is None else AtomicFolder(path)
+        self._files: list[OpenFile] = []
         self._spools: dict[tuple[str, int, str], RaggedSpool] = {}
-        self._streams: dict[tuple[str, int, str], StreamSpool] = {}
         self._ragged: dict[str, Array] = {}
+        self._streams: dict[tuple[str, int, str], StreamSpool] = {}
+        self._data: dict[str, RaggedSpool | StreamSpool] = {}
         self._unfinished: dict[str, int] = {}
+        self._copied: dict[str, bytes] = {}
         try:
-            self._file.reserve(self._placed.total)
+            self._take(place(plan))
             for form in plan.forms:
                 for i, s in enumerate(form.segments):
                     for part in s.codec.layout().ragged:
                         self._spools[form.name, i, part] = RaggedSpool(path.parent)
                     for stream in s.codec.layout().streams:
-                        spool = StreamSpool(path.parent, stream)
-                        self._streams[form.name, i, stream.name] = spool
+                        held = StreamSpool(path.parent, stream)
+                        self._streams[form.name, i, stream.name] = held
         except OSError as error:
-            self._file.discard()
+            self._target.discard()
             raise system_failure(path, error) from error
         except BaseException:
-            self._file.discard()
+            self._target.discard()
             raise
+
+    def _take(self, placed: Placed) -> None:
+        """Have a file of the right length for each that is laid out."""
+        self._placed = placed
+        self._offsets = placed.offsets
+        check_room(self._target.path, self._target.fd, placed.total)
+        for number in range(len(self._files), len(placed.files)):
+            target = self._target
+            created = target if isinstance(target, AtomicFile) else target.create(str(number))
+            self._files.append(created)
+        for file, laid in zip(self._files, placed.files, strict=True):
+            file.resize(laid.total)
 
     def sink(self, form: Form) -> TableSink:
         """Where the encoded rows of one table go."""
@@ -266,8 +176,8 @@ class ArtifactWriter:
         self, form: Form, segment: int, position: int, records: NDArray[np.uint8]
     ) -> None:
         """Write records of a segment from ``position`` on; safe from several threads."""
-        offset = self._placed.offsets[form.tensor(segment, "rows")]
-        self._file.write_at(offset + position * records.shape[1], records.reshape(-1).data)
+        at = position * records.shape[1]
+        self._write(form.tensor(segment, "rows"), at, records.reshape(-1).data)
 
     def put_packed(
         self, form: Form, segment: int, part: str, position: int, rows: PackedRows
@@ -282,12 +192,9 @@ class ArtifactWriter:
             if rows.first:
                 string[0] |= self._unfinished[tensor]
             self._unfinished[tensor] = int(string[-1])
-            at = self._placed.offsets[tensor] + position * rows.bits // 8
-            self._file.write_at(at, string.data)
+            self._write(tensor, position * rows.bits // 8, string.data)
 
-    def put_ragged(
-        self, form: Form, segment: int, part: str, rows: list[NDArray[np.uint8]]
-    ) -> None:
+    def put_ragged(self, form: Form, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
         self._spools[form.name, segment, part].extend(rows)
 
@@ -296,19 +203,28 @@ class ArtifactWriter:
         self._streams[form.name, segment, part].extend(piece)
 
     def close_ragged(self) -> Placed:
-        """Take the ragged parts as complete, and give where everything lies."""
+        """Take the ragged parts and streams as complete, and give where everything lies."""
         forms = {form.name: form for form in self._plan.forms}
+        extents: dict[str, Extent] = {}
         for (name, segment, part), spool in self._spools.items():
-            self._ragged |= ragged_tensors(forms[name], segment, part, spool.build())
-        for (name, segment, part), stream in self._streams.items():
-            self._ragged |= stream_tensors(forms[name], segment, part, stream.build())
-        extents = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in self._ragged.items()}
-        self._placed = place(self._plan, extents)
+            form, lengths = forms[name], spool.lengths()
+            self._ragged |= ragged_arrays(form, segment, part, lengths)
+            extents |= ragged_sizes(form, segment, part, lengths)
+            self._data[form.tensor(segment, f"{part}.data")] = spool
+        for (name, segment, part), held in self._streams.items():
+            form, tensors = forms[name], held.close_data().tensors
+            del tensors["data"]
+            self._ragged |= {form.tensor(segment, f"{part}.{p}"): a for p, a in tensors.items()}
+            for stream in form.segments[segment].codec.layout().streams:
+                if stream.name == part:
+                    extents |= stream_sizes(form, segment, stream, held.bits)
+            self._data[form.tensor(segment, f"{part}.data")] = held
+        self._take(place(self._plan, extents))
         return self._placed
 
     @property
     def total(self) -> int:
-        """Bytes of the file."""
+        """Bytes of the artifact."""
         return self._placed.total
 
     def finish(self, measured: Mapping[str, NDArray[np.float64]]) -> None:
@@ -320,46 +236,99 @@ class ArtifactWriter:
         Raises:
             IOFailure: The system refuses.
         """
-        placed = self._placed
-        self._file.resize(placed.total)
-        self._file.write_at(0, placed.header)
+        for file, laid in zip(self._files, self._placed.files, strict=True):
+            file.write_at(0, laid.header)
         for form in self._plan.forms:
             for name, array in form.arrays.items():
                 self._put(name, array)
             self._put(form.measured, measured[form.name])
         for name, array in self._ragged.items():
             self._put(name, array)
-        for passed in self._plan.passed:
-            at = placed.offsets[passed.name]
-            for begin in range(0, passed.nbytes, _PIECE):
-                end = min(begin + _PIECE, passed.nbytes)
-                self._file.write_at(at + begin, passed.read(begin, end))
+        for name, spool in self._data.items():
+            at = 0
+            for piece in spool.pieces(_PIECE):
+                self._write(name, at, memoryview(piece))
+                at += len(piece)
+        self._copy_passed()
         self._put(CHECKSUMS, self._digests())
+        if isinstance(self._target, AtomicFolder):
+            for number, name in enumerate(shard_names(len(self._files))):
+                self._target.rename(str(number), name)
+            if self._placed.index:
+                self._target.create(INDEX_NAME).write_at(0, self._placed.index)
+
+    def add_file(self, name: str, source: Path) -> None:
+        """Copy a file into the folder of an artifact that has one.
+
+        Raises:
+            IOFailure: The system refuses.
+        """
+        assert isinstance(self._target, AtomicFolder)
+        self._target.copy(name, source)
 
     def commit(self) -> None:
-        """Let the file take its final name."""
-        self._file.commit()
+        """Let the file or folder take its final name."""
+        if isinstance(self._target, AtomicFile):
+            self._target.commit()
+        elif is_artifact_folder(self._target.path):
+            self._target.commit(stale=find_weights(self._target.path).names)
+        else:
+            self._target.commit()
+
+    def _write(self, tensor: str, at: int, data: memoryview) -> None:
+        number, offset = self._offsets[tensor]
+        self._files[number].write_at(offset + at, data)
 
     def _put(self, name: str, array: Array) -> None:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        at = self._placed.offsets[name]
         for begin in range(0, len(flat), _PIECE):
-            self._file.write_at(at + begin, flat[begin : begin + _PIECE].data)
+            self._write(name, begin, flat[begin : begin + _PIECE].data)
+
+    def _copy_passed(self) -> None:
+        """Copy tensors of the source, and take their checksums on the way.
+
+        A few chunks at a time, so that they are still in the processor's cache when written.
+        """
+        buffers = threading.local()
+
+        def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
+            passed, begin = piece
+            if not hasattr(buffers, "data"):
+                buffers.data = np.empty(checksums.GROUP, np.uint8)
+            digests = []
+            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.GROUP):
+                data = buffers.data[: passed.nbytes - at]
+                passed.read_into(data.data, at)
+                digests.append(checksums.digests(data))
+                self._write(passed.name, at, data.data)
+            return passed.name, b"".join(digests)
+
+        pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
+        for name, digests in ordered(one, pieces, self._threads):
+            self._copied[name] = self._copied.get(name, b"") + digests
 
     def _digests(self) -> NDArray[np.uint8]:
-        fd = self._file.fd
+        """Checksums of all files: of the header of each, then of its tensors in order."""
 
-        def one(span: tuple[int, int]) -> bytes:
-            return checksums.digest(os.pread(fd, span[1], span[0]))
+        def one(span: tuple[int, int, int] | bytes) -> bytes:
+            if isinstance(span, bytes):
+                return span
+            number, offset, size = span
+            data = os.pread(self._files[number].fd, size, offset)
+            return checksums.digests(np.frombuffer(data, np.uint8))
 
-        spans: list[tuple[int, int]] = [(0, len(self._placed.header))]
-        for name, offset in sorted(self._placed.offsets.items(), key=lambda item: item[1]):
-            if name != CHECKSUMS:
-                size = self._placed.sizes[name]
-                spans += [
-                    (offset + b, min(checksums.CHUNK, size - b))
-                    for b in range(0, size, checksums.CHUNK)
-                ]
+        spans: list[tuple[int, int, int] | bytes] = []
+        for number, file in enumerate(self._placed.files):
+            start = len(file.header)
+            spans.append(checksums.digest(file.header))
+            for name, info in file.tensors.items():
+                if name in self._copied:
+                    spans.append(self._copied[name])
+                elif name != CHECKSUMS:
+                    spans += [
+                        (number, start + at, min(checksums.GROUP, info.end - at))
+                        for at in range(info.begin, info.end, checksums.GROUP)
+                    ]
         joined = b"".join(ordered(one, spans, self._threads))
         return np.frombuffer(joined, np.uint8).reshape(-1, checksums.DIGEST)
 
@@ -372,9 +341,11 @@ class ArtifactWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for spool in (*self._spools.values(), *self._streams.values()):
+        for spool in self._spools.values():
             spool.close()
-        self._file.discard()
+        for held in self._streams.values():
+            held.close()
+        self._target.discard()
 
 
 @dataclass(frozen=True)
@@ -392,7 +363,7 @@ class TableSink:
         """Write codes of rows from ``position`` on, in order."""
         self.writer.put_packed(self.form, segment, part, position, rows)
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
         self.writer.put_ragged(self.form, segment, part, rows)
 
@@ -401,40 +372,39 @@ class TableSink:
         self.writer.put_stream(self.form, segment, part, piece)
 
 
-def ragged_sizes(
-    form: Form, segment: int, part: str, lengths: NDArray[np.int64]
-) -> dict[str, Extent]:
-    """The tensors that would hold a ragged part with rows of these lengths."""
-    empty = RaggedRows.build(np.empty(0, np.uint8), lengths)
-    total = int(lengths.sum())
-    found = ragged_tensors(form, segment, part, empty)
-    sizes = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in found.items()}
+def ragged_sizes(form: Form, segment: int, part: str, lengths: Array) -> dict[str, Extent]:
+    """The tensors that hold a ragged part with rows of these lengths."""
+    arrays = ragged_arrays(form, segment, part, lengths)
+    sizes = {n: (dtype_name(a), a.shape, a.nbytes) for n, a in arrays.items()}
+    total = int(lengths.sum(dtype=np.int64))
     return sizes | {form.tensor(segment, f"{part}.data"): ("U8", (total,), total)}
 
 
-def ragged_tensors(form: Form, segment: int, part: str, rows: RaggedRows) -> dict[str, Array]:
-    """The three tensors that hold a ragged part."""
+def implied_sizes(form: Form, segment: int, part: str, total: int) -> dict[str, Extent]:
+    """The tensors that hold a ragged part of so many bytes, whose lengths are not stored."""
+    blocks = -(-form.segments[segment].rows // RaggedRows.EVERY)
     return {
-        form.tensor(segment, f"{part}.addresses"): rows.addresses,
-        form.tensor(segment, f"{part}.data"): rows.data,
-        form.tensor(segment, f"{part}.lengths"): rows.lengths,
+        form.tensor(segment, f"{part}.addresses"): ("I64", (blocks,), 8 * blocks),
+        form.tensor(segment, f"{part}.data"): ("U8", (total,), total),
     }
 
 
-def stream_tensors(form: Form, segment: int, part: str, rows: StreamRows) -> dict[str, Array]:
-    """The four tensors that hold a stream."""
-    pieces = (rows.addresses, rows.bases, rows.classes, rows.data)
+def ragged_arrays(form: Form, segment: int, part: str, lengths: Array) -> dict[str, Array]:
+    """What is stored of a ragged part beside its data."""
+    rows = RaggedRows.build(_NOTHING, lengths)
+    known = {"addresses": rows.addresses, "lengths": rows.lengths}
+    pieces = form.segments[segment].codec.layout().pieces(part)
     return {
-        form.tensor(segment, f"{part}.{name}"): array
-        for name, array in zip(STREAM_PIECES, pieces, strict=True)
+        form.tensor(segment, f"{part}.{piece}"): array
+        for piece, array in known.items()
+        if piece in pieces and array is not None
     }
 
 
 def stream_sizes(form: Form, segment: int, stream: Stream, bits: int) -> dict[str, Extent]:
-    """The tensors that would hold a stream whose records take so many bits."""
-    sizes = stream.sizes(form.segments[segment].rows, bits)
+    """The tensors that hold a stream whose records take so many bits."""
     found: dict[str, Extent] = {}
-    for piece, (dtype, count) in sizes.items():
+    for piece, (dtype, count) in stream.sizes(form.segments[segment].rows, bits).items():
         empty = np.empty(0, dtype)
         tensor = form.tensor(segment, f"{stream.name}.{piece}")
         found[tensor] = (dtype_name(empty), (count,), count * empty.itemsize)

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from embcompress.cli import compress, listing, neighbors, rows, sizes
+from embcompress.cli import (
+    comparing,
+    compress,
+    conversion,
+    exports,
+    listing,
+    neighbors,
+    recipes,
+    rows,
+    sizes,
+)
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -37,15 +47,23 @@ def build(only: str | None = None) -> typer.Typer:
             epilog=f"Example: embcompress {method.example}",
         )(compress.verb(method) if only in (None, method.name) else _outline(method.__doc__))
     for verb, example in (
+        (recipes.plan_recipe, "plan embcompress.toml"),
+        (recipes.run_recipe, "run embcompress.toml"),
+        (conversion.convert_file, "convert glove.6B.50d.txt -o glove.safetensors"),
         (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
+        (
+            comparing.compare,
+            "compare glove.q4.safetensors glove.q2.safetensors --report q.html",
+        ),
         (sizes.inspect_file, "inspect model.safetensors"),
         (sizes.verify_file, "verify glove.q4.safetensors"),
         (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
         (neighbors.neighbors, "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
         (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
+        (exports.export, "export glove.q4.safetensors --to word2vec -o glove.vec"),
         (listing.list_methods, "methods"),
     ):
-        name = verb.__name__.removesuffix("_file").removeprefix("list_")
+        name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")
         shown = verb if only in (None, name) else _outline(verb.__doc__)
         app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(shown)
     return app

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embcompress.cli.bridge import parameters, with_parameters
-from embcompress.cli.gates import GATE_PANEL, gate_parameters, gates_from
+from embcompress.cli.gates import GATE_PANEL, baseline_from, gate_parameters, gates_from
 from embcompress.errors import UsageError
 from embcompress.options import declared
 from embcompress.pipeline.settings import Settings
@@ -31,11 +32,22 @@ def verb(method: type[Method]) -> Callable[..., Any]:
 
     def compress(
         input: Annotated[
-            Path, typer.Argument(metavar="INPUT", help="A .npy or .safetensors file.")
+            Path,
+            typer.Argument(
+                metavar="INPUT",
+                help="A .npy or .safetensors file, a model's folder, or the index of its shards.",
+            ),
         ],
         output: Annotated[
-            Path | None,
-            typer.Option("-o", "--output", help="The artifact, *.safetensors.", show_default=False),
+            str | None,
+            typer.Option(
+                "-o",
+                "--output",
+                metavar="PATH",
+                help="The artifact: a file *.safetensors, or a folder of shards when INPUT is a"
+                " model's folder, or PATH is one or ends with /.",
+                show_default=False,
+            ),
         ] = None,
         tables: Annotated[
             list[str] | None,
@@ -74,11 +86,29 @@ def verb(method: type[Method]) -> Callable[..., Any]:
                 show_default=False,
             ),
         ] = None,
+        grads: Annotated[
+            Path | None,
+            typer.Option(
+                help="Gradients of fields or rows (.npy or .safetensors), for methods that choose"
+                " by them: sseds.",
+                rich_help_panel=ROWS,
+                show_default=False,
+            ),
+        ] = None,
         report: Annotated[
             list[Path] | None,
             typer.Option(
-                help="Write the report to a .json or .md file; repeatable.",
+                help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable.",
                 rich_help_panel=OUTPUT,
+            ),
+        ] = None,
+        max_shard_size: Annotated[
+            str | None,
+            typer.Option(
+                help="Most bytes of tensors in a file of the output folder, 5GB by default; makes"
+                " the output a folder.",
+                rich_help_panel=OUTPUT,
+                show_default=False,
             ),
         ] = None,
         no_report: Annotated[
@@ -120,7 +150,13 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         ] = False,
         **options: Any,
     ) -> int:
-        from embcompress.cli.output import check_report_files, show_choice, show_report
+        from embcompress.budget import parse_shard_size
+        from embcompress.cli.output import (
+            check_report_files,
+            show_choice,
+            show_report,
+            written_on_failure,
+        )
         from embcompress.cli.terminal import progress_for
         from embcompress.pipeline.run import Job, run
 
@@ -131,20 +167,26 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         shared = {name: options[name] for name in declared(Settings)}
         job = Job(
             input=input,
-            output=None if dry_run else output,
+            output=None if output is None else Path(output),
+            as_folder=(output or "").endswith("/"),
+            max_shard_size=parse_shard_size(max_shard_size),
+            dry_run=dry_run,
             method=method(**own),
             settings=Settings(**shared),
             tables=tuple(tables or ()),
             sets=tuple(sets or ()),
             frequencies=frequencies,
             fields=fields,
+            grads=grads,
             gates=gates,
-            full_report=not no_report or gates.min_recall is not None,
+            full_report=not no_report or gates.needs_full,
             keep_failed=keep_failed,
             force=force,
         )
         files = check_report_files(report or [], force=force)
-        outcome: Outcome = run(job, progress_for(quiet=quiet))
+        with written_on_failure(files):
+            job = replace(job, baseline=baseline_from(options["baseline"]))
+            outcome: Outcome = run(job, progress_for(quiet=quiet))
         if not quiet:
             show_choice(outcome.choice, verbose=verbose)
         shown = not no_report and not quiet

@@ -9,6 +9,8 @@ import traceback
 from types import FrameType
 from typing import NoReturn
 
+from embcompress.cli.command import typed
+from embcompress.cli.github import annotation, in_actions
 from embcompress.errors import EmbcompressError
 
 INTERRUPTED, TERMINATED, BUG, IO = 130, 143, 70, 4
@@ -34,6 +36,7 @@ def run(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    typed(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _verb(arguments)
@@ -73,7 +76,6 @@ def _verb(arguments: list[str]) -> int:
     import typer
 
     from embcompress.cli.app import build
-    from embcompress.methods import registry
 
     verb = next((a for a in arguments if not a.startswith("-")), "")
     completing = "_EMBCOMPRESS_COMPLETE" in os.environ
@@ -85,7 +87,8 @@ def _verb(arguments: list[str]) -> int:
     except typer.TyperException as error:
         if not error.format_message():  # the help has been shown in its place
             return error.exit_code
-        hint = f"embcompress {verb} --help" if verb in registry() else "embcompress --help"
+        known = verb in {command.name for command in app.registered_commands}
+        hint = f"embcompress {verb} --help" if known else "embcompress --help"
         return _say(f"{error.format_message()}\nTry: {hint}", error.exit_code)
     return code if isinstance(code, int) else 0
 
@@ -93,7 +96,7 @@ def _verb(arguments: list[str]) -> int:
 def _say(text: str, code: int) -> int:
     """One line on stderr, and the code."""
     try:
-        print(f"embcompress: {text}", file=sys.stderr)
+        print(annotation(text) if in_actions() else f"embcompress: {text}", file=sys.stderr)
     except OSError:
         return code
     return code

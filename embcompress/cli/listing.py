@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from embcompress.methods import registry
 from embcompress.methods.presets import PRESETS
+from embcompress.methods.published import kind_of
+from embcompress.methods.published import published as systems
 
 
 def catalogue() -> list[dict[str, Any]]:
@@ -18,7 +21,7 @@ def catalogue() -> list[dict[str, Any]]:
         {
             "name": m.name,
             "command": f"embcompress {m.example}",
-            "kind": _kind(native=m.native),
+            "kind": kind_of(native=m.native),
             "what": m.summary(),
             "source": m.source,
         }
@@ -30,7 +33,7 @@ def catalogue() -> list[dict[str, Any]]:
             {
                 "name": preset.name,
                 "command": f"embcompress {verb} INPUT -o OUTPUT {options}",
-                "kind": _kind(native=preset.native),
+                "kind": kind_of(native=preset.native),
                 "what": preset.note,
                 "source": preset.source,
             }
@@ -39,6 +42,14 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def list_methods(
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Only systems of the literature, in the order of the survey by Li et al. 2023, and"
+            " what of each cannot exist after training.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Every method and published name, with the command that gives it.
@@ -46,7 +57,7 @@ def list_methods(
     Native methods work after training as published; a counterpart stands in for a paper that
     trains.
     """
-    rows = catalogue()
+    rows = [asdict(system) for system in systems()] if published else catalogue()
     if json:
         print(jsonlib.dumps(rows, indent=2))
         return
@@ -58,16 +69,11 @@ def list_methods(
     console = stdout_console()
     for row in rows:
         console.print(Text(f"{row['name']}", style="bold") + Text(f"  ({row['kind']})"))
-        for text, style in (
-            (row["command"], "cyan"),
-            (row["what"], ""),
-            (row["source"], "dim"),
-        ):
-            console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))
-
-
-def _kind(*, native: bool) -> str:
-    return "native" if native else "counterpart"
+        for key, style in (("command", "cyan"), ("reason", ""), ("what", ""), ("source", "dim")):
+            if key in row:
+                # a file or a pipe gets whole lines
+                line = Text(("    " if console.soft_wrap else "") + row[key], style=style)
+                console.print(line if console.soft_wrap else Padding(line, (0, 0, 0, 4)))
 
 
 def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:

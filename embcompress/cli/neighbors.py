@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from embcompress.cli.rows import Artifact, Force, parse_ids
+from embcompress.cli.rows import Artifact, Force, RowKeys, parse_ids, split_keys
 from embcompress.cli.sizes import Json, Quiet, Threads
 from embcompress.errors import UsageError
 
@@ -27,6 +27,7 @@ def neighbors(
             show_default=False,
         ),
     ] = None,
+    keys: RowKeys = None,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +86,8 @@ def neighbors(
     """Print the nearest rows of each query, compared on the codes where the method allows it.
 
     A line holds the query, a row and its score, nearest first; of equal scores the lower row
-    comes first. With --rerank the search has two stages, as in CIGAR: candidates from this file,
+    comes first. Where the rows' keys are known, such as tokens, the line ends with the row's. With
+    --rerank the search has two stages, as in CIGAR: candidates from this file,
     such as a binarized one by --metric hamming, then exact scores from OTHER's rows.
     """
     from embcompress.artifact.atomic import check_target
@@ -94,8 +96,8 @@ def neighbors(
     from embcompress.pipeline.neighbors import neighbors as find
     from embcompress.threads import available
 
-    if (ids is None) == (queries is None):
-        raise UsageError("neighbors wants --ids 0,17 or --queries FILE")
+    if sum(given is not None for given in (ids, keys, queries)) != 1:
+        raise UsageError("neighbors wants --ids 0,17 or --queries FILE, or --keys the,of")
     if rerank is None and (candidates is not None or rerank_metric is not None):
         raise UsageError("--candidates and --rerank-metric need --rerank OTHER")
     if npy is not None:
@@ -104,6 +106,7 @@ def neighbors(
         artifact=artifact,
         table=table,
         ids=None if ids is None else parse_ids(ids),
+        keys=split_keys(keys),
         queries=queries,
         k=k,
         metric=metric,
@@ -119,7 +122,7 @@ def neighbors(
     else:
         for query, rows, scores in zip(found.queries, found.ids, found.scores, strict=True):
             for row, score in zip(rows, scores, strict=True):
-                print(query, row, f"{score:.9g}")
+                print(query, row, f"{score:.9g}", *found.key_of(row))
 
 
 def _document(found: Neighbors) -> list[dict[str, Any]]:
@@ -127,7 +130,11 @@ def _document(found: Neighbors) -> list[dict[str, Any]]:
         {
             "query": int(query),
             "neighbors": [
-                {"id": row, "score": score if math.isfinite(score) else None}
+                {
+                    "id": row,
+                    "score": score if math.isfinite(score) else None,
+                    **dict(zip(("key",), found.key_of(row), strict=False)),
+                }
                 for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
             ],
         }

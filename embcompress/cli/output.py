@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embcompress.artifact.atomic import check_target, write_atomically
+from embcompress.cli.command import command
+from embcompress.cli.github import add_summary, annotated, in_actions
 from embcompress.cli.terminal import stdout_console
-from embcompress.errors import UsageError
+from embcompress.errors import EmbcompressError, UsageError
 
 if TYPE_CHECKING:
     from embcompress.report.model import Report
@@ -25,9 +29,11 @@ def check_report_files(paths: list[Path], *, force: bool) -> list[Path]:
         UsageError: An unknown suffix, or a folder.
         IOFailure: A folder that is missing or cannot be written.
     """
+    from embcompress.report.formats import SUFFIXES
+
     for path in paths:
-        if path.suffix not in (".json", ".md"):
-            raise UsageError(f"--report {path}: reports are .json or .md")
+        if path.suffix not in SUFFIXES:
+            raise UsageError(f"--report {path}: reports are {', '.join(SUFFIXES)}")
         check_target(path, force=True)
     return paths
 
@@ -59,30 +65,51 @@ def show_report(
     Returns:
         The exit code: 1 when a gate failed.
     """
-    from embcompress.report.gates import failure_lines
+    from embcompress.report.formats import json_text, render
+    from embcompress.report.verdicts import failure_line, worst_first
 
-    document = json.dumps(report.to_json(), indent=2)
+    report = replace(report, command=command())
     for path in files:
-        text = document + "\n" if path.suffix == ".json" else _markdown(report)
-        write_atomically(path, text.encode())
+        write_atomically(path, _bytes(render(report, path.suffix)))
     if as_json:
-        print(document)
+        print(json_text(report.to_json()), end="")
     elif shown:
         from embcompress.report.text import print_report
 
         print_report(report, stdout_console())
-    failures = failure_lines(report.gates)
-    for line in failures:
-        _tell(f"embcompress: {line}")
+    if in_actions():
+        add_summary(render(report, ".md"))
+    failures = [failure_line(gate) for gate in worst_first(report.gates)]
+    for line in annotated(failures) if in_actions() else (f"embcompress: {f}" for f in failures):
+        _tell(line)
     if failures and not kept:
         _tell(f"embcompress: {report.artifact} was not written; --keep-failed keeps it")
     return 1 if failures else 0
 
 
-def _markdown(report: Report) -> str:
-    from embcompress.report.markdown import to_markdown
+@contextmanager
+def written_on_failure(files: list[Path]) -> Iterator[list[Path]]:
+    """Write the failure to the report's files when there will be no report.
 
-    return to_markdown(report)
+    A file left from an earlier run would stand for this one.
+
+    Args:
+        files: Checked already.
+    """
+    try:
+        yield files
+    except EmbcompressError as error:
+        from embcompress.report.formats import render_failure
+
+        for path in files:
+            with suppress(EmbcompressError):
+                write_atomically(path, _bytes(render_failure(str(error), path.suffix)))
+        raise
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; paths may hold what is none, and are then escaped."""
+    return text.encode(errors="backslashreplace")
 
 
 def _tell(text: str) -> None:

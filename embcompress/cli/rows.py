@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")]
+    from embcompress.artifact.reader import Artifact as OpenArtifact
+
+Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")]
+RowKeys = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY,…",
+        help="Rows by their keys, such as tokens: the,of.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
@@ -26,6 +36,11 @@ def lookup(
     ids_file: Annotated[
         Path | None,
         typer.Option(help="Row numbers in an .npy file of integers.", show_default=False),
+    ] = None,
+    keys: RowKeys = None,
+    keys_file: Annotated[
+        Path | None,
+        typer.Option(help="Keys in a text file, one a line.", show_default=False),
     ] = None,
     table: Annotated[
         str | None, typer.Option(help="The table, when the file has several.", show_default=False)
@@ -42,13 +57,19 @@ def lookup(
     from embcompress.pipeline.restore import pick_table
     from embcompress.tables.npy import write_npy_header
 
-    if (ids is None) == (ids_file is None):
-        raise UsageError("lookup wants --ids 0,17 or --ids-file FILE")
+    if sum(given is not None for given in (ids, ids_file, keys, keys_file)) != 1:
+        raise UsageError(
+            "lookup wants one of --ids 0,17, --ids-file FILE, --keys the,of and --keys-file FILE"
+        )
     if npy is not None:
         check_target(npy, force=force, inputs=(artifact,))
-    numbers = parse_ids(ids) if ids is not None else _read_ids(ids_file)
+    wanted = _read_keys(keys_file) if keys_file is not None else split_keys(keys)
     with open_artifact(artifact) as opened:
         found = pick_table(opened, table)
+        if wanted is not None:
+            numbers = rows_of(opened, found.name, wanted)
+        else:
+            numbers = parse_ids(ids) if ids is not None else _read_ids(ids_file)
         try:
             rows = found.lookup(numbers)
         except IndexError as error:
@@ -57,12 +78,42 @@ def lookup(
         write_atomically(npy, write_npy_header(rows.shape, "F32") + rows.tobytes())
     elif json:
         document = [
-            {"id": int(i), "row": row} for i, row in zip(numbers, rows.tolist(), strict=True)
+            {"id": int(i), **({"key": wanted[at]} if wanted else {}), "row": row}
+            for at, (i, row) in enumerate(zip(numbers, rows.tolist(), strict=True))
         ]
         print(jsonlib.dumps(document))
     else:
-        for i, row in zip(numbers, rows, strict=True):
+        for i, row in zip(wanted or numbers, rows, strict=True):
             print(i, *(f"{x:.9g}" for x in row))
+
+
+def split_keys(text: str | None) -> list[str] | None:
+    """The keys of --keys."""
+    return None if text is None else text.split(",")
+
+
+def _read_keys(path: Path) -> list[str]:
+    from embcompress.tables.file import SourceFile
+
+    with SourceFile(path) as file:
+        text = file.read(0, file.size).decode(errors="surrogateescape")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def rows_of(artifact: OpenArtifact, table: str, keys: list[str]) -> NDArray[np.int64]:
+    """Row numbers of keys, int64 [b].
+
+    Raises:
+        UsageError: The table has no keys, or not one of these.
+        BadInput: Its keys are damaged.
+    """
+    known = artifact.row_keys(table)
+    if known is None:
+        raise UsageError(
+            f"{artifact.path}: table '{table}' has no keys: convert makes them of word vectors and"
+            " Parquet files, and a model's folder has a vocab.txt; use --ids"
+        )
+    return known.find(keys, table)
 
 
 def parse_ids(text: str) -> NDArray[np.int64]:
@@ -105,9 +156,23 @@ def _read_ids(path: Path | None) -> NDArray[np.int64]:
 
 def restore_file(
     artifact: Artifact,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .npy or .safetensors file.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A .npy or .safetensors file, or a folder: the model again, in shards.",
+        ),
+    ],
     table: Annotated[
         str | None, typer.Option(help="Only this table; needed for .npy when there are several.")
+    ] = None,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Most bytes of tensors in a file of the output folder; 5GB by default.",
+            show_default=False,
+        ),
     ] = None,
     force: Force = False,
     threads: Annotated[
@@ -116,6 +181,7 @@ def restore_file(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
 ) -> None:
     """Write the dense tables again, in the source's dtype."""
+    from embcompress.budget import parse_shard_size
     from embcompress.cli.terminal import progress_for
     from embcompress.pipeline.restore import restore
     from embcompress.threads import available
@@ -127,4 +193,5 @@ def restore_file(
         force=force,
         threads=threads or available(),
         progress=progress_for(quiet=quiet),
+        shard_bytes=parse_shard_size(max_shard_size),
     )

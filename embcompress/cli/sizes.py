@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from embcompress.cli.bridge import with_parameters
-from embcompress.cli.gates import gate_parameters, gates_from
+from embcompress.cli.gates import GATE_PANEL, baseline_from, gate_parameters, gates_from
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -19,7 +19,9 @@ Threads = Annotated[
 
 
 def _report(
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")],
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")
+    ],
     against: Annotated[
         Path | None,
         typer.Option(metavar="SOURCE", help="The source; measures errors.", show_default=False),
@@ -29,7 +31,16 @@ def _report(
         typer.Option(help="How often each row is used; adds weighted figures.", show_default=False),
     ] = None,
     report: Annotated[
-        list[Path] | None, typer.Option(help="Write it to a .json or .md file; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Write it to a .json, .md, .xml (JUnit) or .html file; repeatable."),
+    ] = None,
+    gates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Gates from a .toml or .json file, such as a recipe; flags come before it.",
+            rich_help_panel=GATE_PANEL,
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
     seed: Annotated[int, typer.Option(help="Seed of sampled figures.", min=0)] = 0,
@@ -40,26 +51,35 @@ def _report(
     quiet: Quiet = False,
     **options: Any,
 ) -> int:
-    from embcompress.cli.output import check_report_files, show_report
+    from embcompress.cli.output import check_report_files, show_report, written_on_failure
     from embcompress.cli.terminal import progress_for
-    from embcompress.pipeline.reporting import report_artifact
+    from embcompress.pipeline.gates_file import GatesFile, read_gates
+    from embcompress.pipeline.reporting import report_artifact, source_size
     from embcompress.pipeline.room import usable_memory
+    from embcompress.report.baseline import with_baseline
     from embcompress.report.gates import check
     from embcompress.threads import available
 
-    gates = gates_from(options)
+    asked = gates_from(options)
     files = check_report_files(report or [], force=True)
-    found = report_artifact(
-        artifact,
-        against,
-        frequencies,
-        seed=seed,
-        threads=threads or available(),
-        memory=usable_memory(memory),
-        progress=progress_for(quiet=quiet),
-    )
-    source_bytes = against.stat().st_size if against else None
-    found.gates.extend(check(found, gates, source_bytes))
+    with written_on_failure(files):
+        from_file = read_gates(gates) if gates else GatesFile(gates=asked)
+        asked = from_file.gates.but(asked)
+        baseline = baseline_from(options["baseline"])
+        found = report_artifact(
+            artifact,
+            against,
+            frequencies,
+            seed=seed,
+            threads=threads or available(),
+            memory=usable_memory(memory),
+            progress=progress_for(quiet=quiet),
+        )
+        if baseline is not None:
+            found = with_baseline(found, *baseline)
+        source_bytes = source_size(against) if against else None
+        found.gates.extend(from_file.check(found))
+        found.gates.extend(check(found, asked, source_bytes))
     return show_report(found, files, as_json=json, shown=not quiet)
 
 
@@ -73,16 +93,28 @@ report = with_parameters(
 
 
 def inspect_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any .npy or .safetensors file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Any .npy or .safetensors file, or a model's folder."),
+    ],
     tables: Annotated[
         list[str] | None, typer.Option("--tables", metavar="GLOB", help="As on compress verbs.")
     ] = None,
     json: Json = False,
+    recipe: Annotated[
+        bool,
+        typer.Option(
+            "--recipe", help="Print the recipe that an artifact was made by, as TOML to run again."
+        ),
+    ] = False,
 ) -> None:
     """What is inside a file, and which tables would be taken."""
     from embcompress.cli.listing import print_rows
-    from embcompress.pipeline.inspection import inspect
+    from embcompress.pipeline.inspection import inspect, recipe_of
 
+    if recipe:
+        print(recipe_of(file), end="")
+        return
     found = inspect(file, tables or [])
     if json:
         print(jsonlib.dumps(found, indent=2))
@@ -93,7 +125,7 @@ def inspect_file(
 
 
 def verify_file(
-    file: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file.")],
+    file: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A compressed file or folder.")],
     json: Json = False,
     threads: Threads = None,
     quiet: Quiet = False,

@@ -41,6 +41,7 @@ class Lines(Progress):
     """One plain line every ten seconds."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._name = ""
         self._total = self._done = 0
         self._started = self._told = 0.0
@@ -65,7 +66,7 @@ class Lines(Progress):
                 f" {rate:,.0f} rows/s, {left:,.0f} s left"
             )
 
-    def note(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """One line."""
         _tell(text)
 
@@ -74,6 +75,7 @@ class Bar(Progress):
     """A bar with rate and remaining time."""
 
     def __init__(self) -> None:
+        super().__init__()
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -112,7 +114,7 @@ class Bar(Progress):
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         self._bar.update(self._task, advance=rows, rate=f"{rate:,.0f} rows/s")
 
-    def note(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """One line."""
         self._console.print(text, style="yellow", markup=False)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.codecs.hostile import INNER, Array, Config, Json, Shared
+from embcompress.codecs.stream import Stream, StreamRows
 from embcompress.errors import BadInput
 from embcompress.kernels.bitstring import TAIL, pack_bit_string, string_bytes, take_codes
 
@@ -53,56 +54,6 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A part of records back to back, to the bit, whose lengths their classes say.
-
-    Args:
-        name: The part's name.
-        lengths: Bits of a record by its class, fewer than 2**26 each.
-        rows: Rows of a record r; the last record may hold fewer.
-    """
-
-    name: str
-    lengths: tuple[int, ...]
-    rows: int = 1
-
-    BLOCK: ClassVar[int] = 64
-    """Records between addresses."""
-    TAIL: ClassVar[int] = 8
-    """Zero bytes after the records, for reads of 8 bytes."""
-
-    @property
-    def bits(self) -> int:
-        """Bits of a class."""
-        return max(1, (len(self.lengths) - 1).bit_length())
-
-    @property
-    def apart(self) -> int:
-        """Blocks between bases: addresses, 32 bits each, count from the last base."""
-        return 1024 if max(self.lengths, default=0) < 2**16 else 1
-
-    def records(self, rows: int) -> int:
-        """Records of so many rows."""
-        return -(-rows // self.rows)
-
-    def sizes(self, rows: int, bits: int) -> dict[str, tuple[str, int]]:
-        """Dtype and count of the tensors that hold records of so many rows and bits."""
-        records = self.records(rows)
-        blocks = -(-records // self.BLOCK)
-        return {
-            "addresses": ("<u4", blocks),
-            "bases": ("<u8", -(-blocks // self.apart)),
-            "classes": ("u1", string_bytes(records, self.bits) + TAIL),
-            "data": ("u1", string_bytes(1, bits) + self.TAIL),
-        }
-
-    def nbytes(self, rows: int, bits: int) -> int:
-        """Bytes of all of it."""
-        sizes = self.sizes(rows, bits).values()
-        return sum(np.dtype(dtype).itemsize * count for dtype, count in sizes)
-
-
-@dataclass(frozen=True)
 class Layout:
     """The parts of a codec: fields side by side in a record, ragged parts, bit strings, streams.
 
@@ -110,12 +61,15 @@ class Layout:
         fields: Fixed-size parts in the order of their bytes in a record.
         ragged: Names of parts whose rows differ in length, in bytes.
         packed: Parts of one code a row whose width is no whole number of bytes.
+        implied: Those ragged parts whose lengths follow from the records and are not stored; see
+            `Codec.lengths`.
         streams: Parts of records whose lengths are counted in bits.
     """
 
     fields: tuple[Field, ...] = ()
     ragged: tuple[str, ...] = ()
     packed: tuple[Packed, ...] = ()
+    implied: tuple[str, ...] = ()
     streams: tuple[Stream, ...] = ()
 
     @property
@@ -123,16 +77,22 @@ class Layout:
         """Bytes of one record."""
         return sum(f.nbytes for f in self.fields)
 
+    def pieces(self, part: str) -> tuple[str, ...]:
+        """The tensors of a ragged part, by the ends of their names."""
+        return ("addresses", "data") if part in self.implied else ("addresses", "data", "lengths")
+
     def then(self, inner: Layout) -> Layout:
         """This layout followed by that of an inner codec, whose names gain ``inner.``."""
         fields = tuple(Field(INNER + f.name, f.dtype, f.count) for f in inner.fields)
         ragged = tuple(INNER + r for r in inner.ragged)
         packed = tuple(Packed(INNER + p.name, p.bits) for p in inner.packed)
+        implied = tuple(INNER + r for r in inner.implied)
         streams = tuple(Stream(INNER + s.name, s.lengths, s.rows) for s in inner.streams)
         return Layout(
             self.fields + fields,
             self.ragged + ragged,
             self.packed + packed,
+            self.implied + implied,
             self.streams + streams,
         )
 
@@ -163,12 +123,13 @@ class RaggedRows:
     Args:
         data: uint8 [total], the rows' bytes.
         addresses: int64 [ceil(n / 64)], where rows 0, 64, 128, … begin in ``data``.
-        lengths: uint8, uint16 or uint32 [n], bytes of each row.
+        lengths: uint8, uint16 or uint32 [n], bytes of each row; None where a file does not store
+            them because the records imply them.
     """
 
     data: NDArray[np.uint8]
     addresses: NDArray[np.int64]
-    lengths: Array
+    lengths: Array | None
 
     EVERY: ClassVar[int] = 64
 
@@ -184,6 +145,7 @@ class RaggedRows:
         Raises:
             BadInput: A span leaves ``data``: the file is damaged.
         """
+        assert self.lengths is not None
         block = rows // self.EVERY
         begin = self.addresses[block].copy()
         for step in range(self.EVERY - 1):
@@ -196,23 +158,75 @@ class RaggedRows:
             raise BadInput(f"row {rows[bad.argmax()]} of a ragged part lies outside its data")
         return begin, end
 
-    def slice(self, start: int, stop: int) -> RaggedRows:
-        """The rows ``start … stop - 1``, over the same data."""
-        begin, _ = self.spans(np.arange(start, stop, dtype=np.int64))
-        return RaggedRows(self.data, begin[:: self.EVERY].copy(), self.lengths[start:stop])
+    def slice(
+        self,
+        start: int,
+        stop: int,
+        lengths: NDArray[np.int64] | None = None,
+        read: Callable[[int, int], NDArray[np.uint8]] | None = None,
+    ) -> RaggedRows:
+        """The rows ``start … stop - 1``, with their own data.
+
+        Args:
+            start: First row.
+            stop: Row after the last.
+            lengths: int64, bytes of the rows from the last address before ``start`` on; those
+                stored by default.
+            read: Gives bytes ``begin … end - 1`` of the data; by default they are taken from it.
+
+        Raises:
+            BadInput: The rows leave ``data``: the file is damaged.
+        """
+        if stop <= start:
+            none = None if self.lengths is None else self.lengths[:0]
+            return RaggedRows(self.data[:0], self.addresses[:0], none)
+        base = start - start % self.EVERY
+        if lengths is None:
+            assert self.lengths is not None
+            lengths = self.lengths[base:stop].astype(np.int64)
+        ends = np.cumsum(lengths)
+        first = int(self.addresses[base // self.EVERY])
+        begin = first + int(ends[start - base - 1] if start > base else 0)
+        end = first + int(ends[-1])
+        if not 0 <= begin <= end <= len(self.data):
+            raise BadInput(f"rows from {start} of a ragged part lie outside its data")
+        own = lengths[start - base :]
+        addresses = (np.cumsum(own) - own)[:: self.EVERY].copy()
+        data = self.data[begin:end] if read is None else read(begin, end)
+        return RaggedRows(data, addresses, None if self.lengths is None else own)
 
     @classmethod
-    def build(cls, data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> RaggedRows:
+    def build(cls, data: NDArray[np.uint8], lengths: NDArray[Any]) -> RaggedRows:
         """Address rows that lie back to back.
 
         Args:
             data: uint8 [total].
-            lengths: int64 [n], bytes of each row; kept in the narrowest dtype that holds them.
+            lengths: Integers [n], bytes of each row; kept in the narrowest dtype that holds them.
         """
         longest = int(lengths.max(initial=0))
         dtype = "u1" if longest < 2**8 else "<u2" if longest < 2**16 else "<u4"
-        ends = np.cumsum(lengths)
-        return cls(data, (ends - lengths)[:: cls.EVERY].copy(), lengths.astype(dtype))
+        starts = np.arange(0, len(lengths), cls.EVERY)
+        blocks = np.add.reduceat(lengths, starts, dtype=np.int64) if len(starts) else starts
+        return cls(data, np.cumsum(blocks) - blocks, lengths.astype(dtype, copy=False))
+
+    @classmethod
+    def of(cls, rows: Sequence[NDArray[np.uint8]]) -> RaggedRows:
+        """Lay rows of bytes back to back."""
+        lengths = np.array([len(row) for row in rows], np.int64)
+        return cls.build(np.concatenate([np.empty(0, np.uint8), *rows]), lengths)
+
+    @classmethod
+    def join(cls, runs: Sequence[RaggedRows]) -> RaggedRows:
+        """Lay the rows of several back to back; each has its lengths."""
+        data = np.concatenate([np.empty(0, np.uint8), *(run.data for run in runs)])
+        return cls.build(data, joined_lengths(runs))
+
+
+def joined_lengths(runs: Sequence[RaggedRows]) -> Array:
+    """Bytes of the rows of several ragged runs, one after the other."""
+    return np.concatenate(
+        [np.empty(0, np.uint8), *(r.lengths for r in runs if r.lengths is not None)]
+    )
 
 
 @dataclass(frozen=True)
@@ -262,112 +276,6 @@ class PackedRows:
 
 
 @dataclass(frozen=True)
-class StreamPiece:
-    """Encoded records on their way into a stream.
-
-    Args:
-        classes: Integers [m].
-        data: uint8, their bits from bit 0 on, with 8 bytes after the last.
-        bits: How many bits.
-    """
-
-    classes: NDArray[Any]
-    data: NDArray[np.uint8]
-    bits: int
-
-
-@dataclass(frozen=True)
-class StreamRows:
-    """Records of a stream, or a slice of them.
-
-    Args:
-        stream: What they are.
-        classes: uint8, the records' classes as a bit string, from record ``skipped`` on.
-        addresses: uint32, of the blocks from ``skipped`` on.
-        bases: uint64, of all blocks.
-        data: uint8, the records, with 8 bytes after the last.
-        first: The row of the stream that is row 0 here.
-        skipped: Records before those here, a multiple of 64.
-        begin: The bit of the stream at which ``data`` begins.
-    """
-
-    stream: Stream
-    classes: NDArray[np.uint8]
-    addresses: NDArray[np.uint32]
-    bases: NDArray[np.uint64]
-    data: NDArray[np.uint8]
-    first: int = 0
-    skipped: int = 0
-    begin: int = 0
-
-    def records(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The records that hold rows, numbered as in the whole stream."""
-        return (rows + self.first) // self.stream.rows
-
-    def locate(self, records: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Classes of records, and their first bits in ``data``.
-
-        Args:
-            records: int64 [b], numbered as in the whole stream.
-
-        Returns:
-            int64 [b] classes that the stream has, and int64 [b] bits; every record lies inside.
-
-        Raises:
-            BadInput: The file is damaged.
-        """
-        from embcompress.kernels.stream import locate_records
-
-        stream = self.stream
-        lengths = np.zeros(1 << stream.bits, np.int64)
-        lengths[: len(stream.lengths)] = stream.lengths
-        classes, begins = np.empty_like(records), np.empty_like(records)
-        room = 8 * (len(self.data) - stream.TAIL)
-        bad = locate_records(
-            self.classes, stream.bits, len(stream.lengths), self.skipped, stream.apart,
-            self.addresses, self.bases, self.begin, lengths, room, records, classes, begins,
-        )  # fmt: skip
-        if bad >= 0:
-            raise BadInput(f"row {bad * stream.rows} of '{stream.name}' lies outside its data")
-        return classes, begins
-
-    def slice(self, start: int, stop: int) -> StreamRows:
-        """The rows ``start … stop - 1``, over the same bytes."""
-        start, stop = start + self.first, stop + self.first
-        block = Stream.BLOCK
-        skipped = start // self.stream.rows // block * block
-        moved = (skipped - self.skipped) // block
-        return replace(
-            self,
-            classes=self.classes[moved * block * self.stream.bits // 8 :],
-            addresses=self.addresses[moved:],
-            first=start,
-            skipped=skipped,
-        )
-
-    def over(self, data: NDArray[np.uint8], begin: int) -> StreamRows:
-        """The same records, ``data`` holding the stream from its bit ``begin`` on."""
-        return replace(self, data=data, begin=begin)
-
-    @classmethod
-    def build(cls, stream: Stream, classes: NDArray[Any], data: NDArray[np.uint8]) -> StreamRows:
-        """Address records that lie back to back.
-
-        Args:
-            stream: What they are.
-            classes: Integers [m].
-            data: uint8, the records, with 8 bytes after the last.
-        """
-        lengths = np.array(stream.lengths, np.int64)[classes.astype(np.int64)]
-        begins = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))[:-1]
-        blocks = begins[:: stream.BLOCK]
-        bases = blocks[:: stream.apart]
-        relative = blocks - np.repeat(bases, stream.apart)[: len(blocks)]
-        string = pack_bit_string(classes, stream.bits, 0)
-        return cls(stream, string, relative.astype("<u4"), bases.astype("<u8"), data)
-
-
-@dataclass(frozen=True)
 class Parts:
     """A codec's view of its encoded rows.
 
@@ -376,6 +284,7 @@ class Parts:
         at: Byte offset in a record where this codec's fields begin.
         ragged: Ragged parts by name.
         packed: Bit strings by name.
+        first: Position in the segment of row 0, for codecs whose rows follow from where they are.
         streams: Streams by name.
     """
 
@@ -383,6 +292,7 @@ class Parts:
     at: int = 0
     ragged: Mapping[str, RaggedRows] = field(default_factory=dict)
     packed: Mapping[str, PackedRows] = field(default_factory=dict)
+    first: int = 0
     streams: Mapping[str, StreamRows] = field(default_factory=dict)
 
     def inner(self, own_bytes: int) -> Parts:
@@ -390,7 +300,7 @@ class Parts:
         ragged = {k[len(INNER) :]: v for k, v in self.ragged.items() if k.startswith(INNER)}
         packed = {k[len(INNER) :]: v for k, v in self.packed.items() if k.startswith(INNER)}
         streams = {k[len(INNER) :]: v for k, v in self.streams.items() if k.startswith(INNER)}
-        return Parts(self.records, self.at + own_bytes, ragged, packed, streams)
+        return Parts(self.records, self.at + own_bytes, ragged, packed, self.first, streams)
 
     def values(self, layout: Layout, name: str, start: int, stop: int) -> Array:
         """One field of a range of records, copied out, [stop - start, count]."""
@@ -406,14 +316,13 @@ class Parts:
 class Codec(ABC):
     """A storage form. Immutable; decodes rows, never encodes.
 
-    A codec addresses rows by their position in its segment, or by original row id when
-    ``by_id`` is set (hashing); such a codec may have no parts.
+    A codec addresses rows by their position in its segment. One that hashes is ``by_id``: it is
+    told original row numbers beside the positions, and may have no parts.
     """
 
     registered: ClassVar[list[type[Codec]]] = []
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    by_id: ClassVar[bool] = False
     dim: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -422,6 +331,23 @@ class Codec(ABC):
             if any(c.name == cls.name and c.__module__ != cls.__module__ for c in cls.registered):
                 raise TypeError(f"two codecs are called {cls.name}")
             Codec.registered.append(cls)
+
+    @property
+    def by_id(self) -> bool:
+        """Whether rows are told as pairs of original row number and position."""
+        return False
+
+    def addressed(self, ids: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows as ``decode``, ``dots`` and their like are told of them.
+
+        Args:
+            ids: int64 [b], original row numbers.
+            positions: int64 [b], in the segment or the parts that are read.
+
+        Returns:
+            int64 [b], the positions; int64 [b, 2], number and position, when ``by_id``.
+        """
+        return np.stack([ids, positions], axis=1) if self.by_id else positions
 
     @abstractmethod
     def layout(self) -> Layout:
@@ -456,9 +382,21 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            rows: int64 [b], positions in the segment (original ids when ``by_id``), in range.
+            rows: As `addressed` gives them, in range.
             out: float32 [b, D], C-contiguous, written whole.
         """
+
+    def lengths(self, part: str, parts: Parts) -> NDArray[np.int64]:
+        """Bytes of the rows of a ragged part whose lengths the records imply.
+
+        Args:
+            part: Its name, one of ``layout().implied``.
+            parts: Some encoded rows; their records only.
+
+        Returns:
+            int64 [rows].
+        """
+        raise NotImplementedError(f"{self.name} stores the lengths of {part}")
 
     def dots(
         self, parts: Parts, queries: NDArray[np.float32], rows: NDArray[np.int64]
@@ -468,7 +406,7 @@ class Codec(ABC):
         Args:
             parts: The segment's encoded rows.
             queries: float32 [q, D], C-contiguous.
-            rows: int64 [b], positions in the segment, in range.
+            rows: As `addressed` gives them, in range.
 
         Returns:
             float32 [q, b], or None where decoding the rows is the best way.
@@ -480,7 +418,7 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            rows: int64 [b], positions in the segment, in range.
+            rows: As `addressed` gives them, in range.
 
         Returns:
             float32 [b], or None where decoding the rows is the best way.
@@ -494,13 +432,40 @@ class Codec(ABC):
 
         Args:
             parts: The segment's encoded rows.
-            first: int64 [b], positions in the segment, in range.
-            second: int64 [b], likewise.
+            first: Rows as `addressed` gives them, in range.
+            second: As many, likewise.
 
         Returns:
             float32 [b], or None where decoding the rows is the best way.
         """
         return None
+
+    def sum_bags(
+        self,
+        parts: Parts,
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        out: NDArray[np.float32],
+        *,
+        mean: bool,
+    ) -> bool:
+        """Sums of rows over bags, computed on codes.
+
+        A bag of one row without a weight has that row's bits.
+
+        Args:
+            parts: The segment's encoded rows.
+            rows: int64 [b], positions in the segment, in range.
+            offsets: int64 [bags + 1], ascending, from 0 to b: where bags begin, and the end.
+            weights: float32 [b], or empty for none.
+            out: float32 [bags, D], C-contiguous, written whole.
+            mean: Whether sums are divided by the bags' lengths.
+
+        Returns:
+            False where adding up decoded rows is the best way; then nothing was written.
+        """
+        return False
 
     @abstractmethod
     def check(self, parts: Parts, start: int, stop: int) -> None:

@@ -35,6 +35,24 @@ class Config:
             raise BadInput(f"{self.where}: {key} is {value!r:.60}, not from {low} to {high}")
         return value
 
+    def integers(self, key: str, fewest: int, most: int, low: int, high: int) -> tuple[int, ...]:
+        """A list of ``fewest`` to ``most`` whole numbers, each from ``low`` to ``high``.
+
+        Raises:
+            BadInput: Missing, of another type or length, or a number outside the range.
+        """
+        values = self._take(key)
+        if (
+            not isinstance(values, list)
+            or not fewest <= len(values) <= most
+            or not all(type(value) is int and low <= value <= high for value in values)
+        ):
+            raise BadInput(
+                f"{self.where}: {key} is {values!r:.60}, not {fewest} to {most} numbers from {low}"
+                f" to {high}"
+            )
+        return tuple(values)
+
     def choice(self, key: str, *choices: str) -> str:
         """One of some words.
 
@@ -45,6 +63,13 @@ class Config:
         if not isinstance(value, str) or value not in choices:
             raise BadInput(f"{self.where}: {key} is {value!r:.60}, not one of {choices}")
         return value
+
+    def says(self, key: str, word: str) -> bool:
+        """Whether a value is this word; then it is taken."""
+        if self._values.get(key) != word:
+            return False
+        self._take(key)
+        return True
 
     def inner(self, key: str) -> Json:
         """A nested JSON value, not yet checked.

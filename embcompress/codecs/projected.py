@@ -35,6 +35,10 @@ class Projected(Codec):
     basis: NDArray[np.float32] | None
     inner: Codec
 
+    @property
+    def by_id(self) -> bool:
+        return self.inner.by_id
+
     def layout(self) -> Layout:
         return Layout().then(self.inner.layout())
 
@@ -135,6 +139,9 @@ class Projected(Codec):
             return np.zeros(len(rows))
         found = self.inner.dots(inner, self._turned_offset, rows)
         return None if found is None else found[0].astype(np.float64)
+
+    def lengths(self, part: str, parts: Parts) -> NDArray[np.int64]:
+        return self.inner.lengths(part.removeprefix(INNER), parts.inner(0))
 
     def check(self, parts: Parts, start: int, stop: int) -> None:
         self.inner.check(parts.inner(0), start, stop)

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.codecs.base import Codec, Layout, Parts, Stream, StreamRows
+from embcompress.codecs.base import Codec, Layout, Parts
 from embcompress.codecs.hostile import Array, Config, Json, Packing, Shared
+from embcompress.codecs.stream import Stream, StreamRows
 from embcompress.codecs.trellis_basis import Basis
 from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Classes, Order, Tables
 from embcompress.errors import BadInput
@@ -77,7 +78,8 @@ class Trellis(Codec):
     @cached_property
     def offset(self) -> NDArray[np.float32]:
         """float32 [D]."""
-        return self.offsets.astype(np.float32) * self.numbers[0]
+        offset: NDArray[np.float32] = self.offsets.astype(np.float32) * self.numbers[0]
+        return offset
 
     @cached_property
     def spreads(self) -> NDArray[np.int64]:
@@ -268,7 +270,7 @@ class Trellis(Codec):
             begin: First bit of the record.
             kind: Its class.
         """
-        from embcompress.kernels.stream import joined
+        from embcompress.kernels.stream_records import joined
 
         count = self.stream.lengths[kind]
         string = joined([(data, begin, count)], 0)[: count // 8]
@@ -277,7 +279,7 @@ class Trellis(Codec):
         if self.raw == "fp32":
             return string.view("<f4").reshape(self.rows, self.dim)
         halves = string.view("<u2").reshape(self.rows, self.dim)
-        values = halves.view("<f2").astype(np.float32) * self.numbers[2]
+        values: NDArray[np.float32] = halves.view("<f2").astype(np.float32) * self.numbers[2]
         for row in np.flatnonzero(halves[:, 0] == CONSTANT):
             values[row] = halves[row, 1:3].copy().view("<f4")[0]
         return values

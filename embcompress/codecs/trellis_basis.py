@@ -72,4 +72,5 @@ class Basis:
 def scale_of(scales: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What scale codes stand for, float32."""
     whole = np.ldexp(np.float32(1), -(scales.astype(np.int32) >> 1)).astype(np.float32)
-    return np.where(scales & 1, whole * _HALF_OCTAVE, whole).astype(np.float32)
+    found: NDArray[np.float32] = np.where(scales & 1, whole * _HALF_OCTAVE, whole)
+    return found

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from embcompress.codecs.base import Codec, Field, Layout, Parts, check_finite
 from embcompress.codecs.hostile import Config, Json, Shared
-from embcompress.kernels.bits import packed_bytes
+from embcompress.kernels.bits import by_parts, packed_bytes
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,25 @@ class Uniform(Codec):
         from embcompress.kernels.uniform import decode_uniform
 
         decode_uniform(parts.records, parts.at, self.bits, self.group, self.half, rows, out)
+
+    def sum_bags(
+        self,
+        parts: Parts,
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        out: NDArray[np.float32],
+        *,
+        mean: bool,
+    ) -> bool:
+        from embcompress.kernels.bags import sum_uniform
+
+        if self.groups != 1 or not by_parts(self.bits):
+            return False
+        sum_uniform(
+            parts.records, parts.at, self.bits, self.half, rows, offsets, weights, mean, out
+        )
+        return True
 
     def check(self, parts: Parts, start: int, stop: int) -> None:
         for name in ("scale", "bias"):

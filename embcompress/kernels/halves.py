@@ -56,6 +56,19 @@ def half_to_float(builder: Any, bits: Any) -> Any:
     return builder.bitcast(builder.or_(magnitude, sign), number)
 
 
+@cache
+def converts_halves() -> bool:
+    """Whether the processor widens fp16 itself: exactly, whatever its mode.
+
+    Elsewhere the compiler would call a function that is not there. Kernels compiled for another
+    processor are not taken from the cache.
+    """
+    from llvmlite import binding
+
+    arm = binding.get_default_triple().startswith(("aarch64", "arm64"))
+    return arm or bool(binding.get_host_cpu_features().get("f16c"))
+
+
 def _from_half(typing: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return half_to_float(builder, arguments[0])

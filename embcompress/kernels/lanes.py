@@ -130,6 +130,23 @@ def _store(context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, SINGLE), generate
 
 
+def _store_first(context: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
+    def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(target, builder, array, *values[:2])
+        lanes, integer = values[2], ir.IntType(32)
+        empty = ir.Constant(_INT32, ir.Undefined)
+        many = builder.insert_element(empty, builder.trunc(values[3], integer), integer(0))
+        many = builder.shuffle_vector(many, empty, ir.Constant(_INT32, [0] * LANES))
+        kept = builder.icmp_signed("<", ir.Constant(_INT32, list(range(LANES))), many)
+        kind = ir.FunctionType(ir.VoidType(), [lanes.type, pointer.type, integer, kept.type])
+        name = f"llvm.masked.store.v{LANES}f32.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(function, [lanes, pointer, integer(4), kept])
+        return target.get_dummy_value()
+
+    return types.void(array, types.intp, SINGLE, types.intp), generate
+
+
 def _store_codes(context: Any, array: Any, index: Any, value: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
         pointer = _pointer(target, builder, array, *values[:2])
@@ -268,6 +285,8 @@ splat: Callable[[float], Lanes] = _compiled(_splat)
 load: Callable[[Float32, int], Lanes] = _compiled(_load)
 #: Write sixteen neighbours of a C-contiguous float32 array, from a flat index on.
 store: Callable[[Float32, int, Lanes], None] = _compiled(_store)
+#: Write the first few of sixteen: store_first(array, index, lanes, count); none below a count of 1.
+store_first: Callable[[Float32, int, Lanes, int], None] = _compiled(_store_first)
 #: Write sixteen whole numbers of 0 to 255 into a C-contiguous uint8 array, from a flat index on.
 store_codes: Callable[[NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)
 #: Write a mask into a uint16 array at a flat index, lane i as bit i.

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from embcompress.kernels.halves import half_to_float
+from embcompress.kernels.halves import converts_halves, half_to_float
 
 # For signatures of kernels. A read-only type takes writable arrays too.
 BYTES_2D = "Array(uint8, 2, 'C', readonly=True)"
@@ -69,10 +69,33 @@ def _number_at(typing: Any, array: Any, offset: Any, half: Any) -> Any:
 
 uint8_at: Callable[[Any, int], np.uint8] = reader(types.uint8, ir.IntType(8))
 uint16_at: Callable[[Any, int], np.uint16] = reader(types.uint16, ir.IntType(16))
+uint32_at: Callable[[Any, int], np.uint32] = reader(types.uint32, ir.IntType(32))
 uint64_at: Callable[[Any, int], np.uint64] = reader(types.uint64, ir.IntType(64))
+int8_at: Callable[[Any, int], np.int8] = reader(types.int8, ir.IntType(8))
+int64_at: Callable[[Any, int], int] = reader(types.int64, ir.IntType(64))
 int16_at: Callable[[Any, int], np.int16] = reader(types.int16, ir.IntType(16))
 float32_at: Callable[[Any, int], float] = reader(types.float32, ir.FloatType())
 
 
+def _half_pair_at(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = pointer(context, builder, signature.args[0], arguments, ir.IntType(16))
+        halves = [
+            builder.load(builder.gep(source, [ir.Constant(ir.IntType(32), k)]), align=1)
+            for k in range(2)
+        ]
+        if converts_halves():
+            both = [
+                builder.fpext(builder.bitcast(h, ir.HalfType()), ir.FloatType()) for h in halves
+            ]
+        else:
+            both = [half_to_float(builder, h) for h in halves]
+        return context.make_tuple(builder, signature.return_type, both)
+
+    return types.UniTuple(types.float32, 2)(array, types.int64), generate  # type: ignore[attr-defined]
+
+
 number_at: Callable[[Any, int, bool], float] = intrinsic(_number_at)
 """``number_at(array, offset, half)``: the fp16 (``half``) or fp32 number there, as float32."""
+half_pair_at: Callable[[Any, int], tuple[float, float]] = intrinsic(_half_pair_at)
+"""``half_pair_at(array, offset)``: the two fp16 numbers there, as float32."""

@@ -23,8 +23,9 @@ from embcompress.kernels.records import FLOAT32_1D, FLOAT32_2D, float32_at
 
 INT64_2D: Final = "Array(int64, 2, 'C', readonly=True)"
 INT64_1D: Final = "Array(int64, 1, 'C', readonly=True)"
-FAR: Final = np.float32(1e9)
+FAR: Final[Any] = np.float32(1e9)
 """Bits of a magnitude that cannot be coded."""
+NEAR: Final[Any] = np.float32(0)
 MOST: Final = 2**20
 """Largest magnitude that is tried."""
 ESCAPED: Final = 8
@@ -63,7 +64,7 @@ def nearest_of(size: Any, z: Any) -> int:
 
 @inlined
 def cost_of(size: Any, level: Any, bits: Any, multipliers: Any) -> Any:
-    """distortion + λ · bits of a magnitude, sixteen λ."""
+    """Distortion + λ · bits of a magnitude, sixteen λ."""
     away = size - level
     return splat(away * away) + multipliers * splat(bits)
 
@@ -99,7 +100,7 @@ def search(
     width = 4 + states
     stride = levels.shape[1]
     for s in range(states):
-        store(costs, s * LANES, splat(np.float32(0) if s == 0 else FAR))
+        store(costs, s * LANES, splat(FAR if s else NEAR))
     for q in range(count):
         size = abs(y[places[q]] * scale)
         for z in range(2 if states > 1 else 1):
@@ -131,9 +132,7 @@ def search(
             store(branch, (2 * z + 1 - (m & 1)) * LANES, lower(below, above))
         for s in range(states):
             one, other = origins[s, 0], origins[s, 2]
-            first = load(costs, one * LANES) + load(
-                branch, (2 * (one & 1) + origins[s, 1]) * LANES
-            )
+            first = load(costs, one * LANES) + load(branch, (2 * (one & 1) + origins[s, 1]) * LANES)
             second = load(costs, other * LANES) + load(
                 branch, (2 * (other & 1) + origins[s, 3]) * LANES
             )
@@ -147,8 +146,8 @@ def search(
 @inlined
 def search_varied(
     y: Any, scale: Any, tables: Any, places: Any, count: Any, most: Any, low: Any, rate: Any,
-    shift: Any, quick: Any, levels: Any, bits: Any, origins: Any, multipliers: Any, jitter: Any, turn: Any,
-    costs: Any, branch: Any, back: Any,
+    shift: Any, quick: Any, levels: Any, bits: Any, origins: Any, multipliers: Any, jitter: Any,
+    turn: Any, costs: Any, branch: Any, back: Any,
 ) -> None:  # fmt: skip
     """`search` with λ varied from coordinate to coordinate, and bits and distortions carried along.
 
@@ -178,14 +177,14 @@ def search_varied(
     width = 4 + states
     stride = levels.shape[1]
     for s in range(states):
-        store(costs, s * LANES, splat(np.float32(0) if s == 0 else FAR))
-        store(costs, (2 * states + s) * LANES, splat(np.float32(0)))
-        store(costs, (4 * states + s) * LANES, splat(np.float32(0)))
+        store(costs, s * LANES, splat(FAR if s else NEAR))
+        store(costs, (2 * states + s) * LANES, splat(NEAR))
+        store(costs, (4 * states + s) * LANES, splat(NEAR))
     cycle = len(jitter) // LANES
     turn = turn % cycle
     for q in range(count):
         size = abs(y[places[q]] * scale)
-        own = multipliers * load(jitter, turn * LANES)
+        varied = multipliers * load(jitter, turn * LANES)
         turn += 1
         if turn == cycle:
             turn = 0
@@ -208,28 +207,28 @@ def search_varied(
                 bits2 = bits_of(m, table, most, low, rate)
                 level3 = level_of(m + 1, z, table, shift)
                 bits3 = bits_of(m + 1, table, most, low, rate)
-            below2 = cost_of(size, level0, bits0, own)
-            below = cost_of(size, level1, bits1, own)
-            at = cost_of(size, level2, bits2, own)
-            above = cost_of(size, level3, bits3, own)
-            same, other = below2 < at, below < above
-            store_mask(back, q * width + 2 * z, same)
-            store_mask(back, q * width + 2 * z + 1, other)
-            even = 2 * z + (m & 1)
-            odd = 2 * z + 1 - (m & 1)
-            store(branch, even * LANES, select(same, below2, at))
-            store(branch, odd * LANES, select(other, below, above))
-            store(branch, (4 + even) * LANES, select(same, splat(bits0), splat(bits2)))
-            store(branch, (4 + odd) * LANES, select(other, splat(bits1), splat(bits3)))
+            below2 = cost_of(size, level0, bits0, varied)
+            below = cost_of(size, level1, bits1, varied)
+            at = cost_of(size, level2, bits2, varied)
+            above = cost_of(size, level3, bits3, varied)
+            two_less, one_less = below2 < at, below < above
+            store_mask(back, q * width + 2 * z, two_less)
+            store_mask(back, q * width + 2 * z + 1, one_less)
+            own = 2 * z + (m & 1)
+            across = 2 * z + 1 - (m & 1)
+            store(branch, own * LANES, select(two_less, below2, at))
+            store(branch, across * LANES, select(one_less, below, above))
+            store(branch, (4 + own) * LANES, select(two_less, splat(bits0), splat(bits2)))
+            store(branch, (4 + across) * LANES, select(one_less, splat(bits1), splat(bits3)))
             away0, away1 = size - level0, size - level1
             away2, away3 = size - level2, size - level3
             store(
-                branch, (8 + even) * LANES,
-                select(same, splat(away0 * away0), splat(away2 * away2)),
+                branch, (8 + own) * LANES,
+                select(two_less, splat(away0 * away0), splat(away2 * away2)),
             )  # fmt: skip
             store(
-                branch, (8 + odd) * LANES,
-                select(other, splat(away1 * away1), splat(away3 * away3)),
+                branch, (8 + across) * LANES,
+                select(one_less, splat(away1 * away1), splat(away3 * away3)),
             )  # fmt: skip
         for s in range(states):
             one, other = origins[s, 0], origins[s, 2]
@@ -277,7 +276,20 @@ def trace(
     """Follow a lane back from its final state; all bits and the distortion.
 
     Args:
-        y: See `search`, as the others up to ``back``.
+        y: See `search`, as the following.
+        scale: .
+        tables: .
+        places: .
+        count: .
+        most: .
+        low: .
+        rate: .
+        shift: .
+        quick: .
+        levels: .
+        bits: .
+        origins: .
+        back: .
         lane: The lane.
         end: Its final state.
         codes: int32 [m], written: signed magnitudes.
@@ -401,8 +413,9 @@ def fit_lengths_at(
 
     Every class is searched over the ladder of λ. The dual max(cost(λ) - λ · length) bounds the
     distortion at the class's length; the class with the least weighted bound + length is taken.
-    Of its paths the first that fits, from the smallest λ on, is the record's; then detours of
-    the paths of smaller λ use up the bits that are left.
+    It is searched again about the λ of that maximum, λ varied from coordinate to coordinate and
+    from lane to lane: the best paths of λ alone are few and leave bits over. Of all lanes and final
+    states, the path with the least distortion that fits is the record's.
 
     Args:
         rows: float32 [b, m], coordinates of records.
@@ -422,7 +435,8 @@ def fit_lengths_at(
         bits: float32 [T, W + 2].
         origins: int64 [S, 4].
         ladder: float32 [16], ascending λ.
-        tries: Paths whose detours are tried.
+        jitter: float32 [J · 16], see `search_varied`.
+        tries: Searches about the best λ, each with other factors of it.
         slack: float32 [b], bits to be left over.
         chosen: int64 [b], written: the class, -1 when none fits.
         codes: int32 [b, m], written.
@@ -559,7 +573,7 @@ def tally_at(
         for q in range(counts[g]):
             z = s & 1 if states > 1 else 0
             table = tables[g, q] + z
-            m = abs(np.int64(codes[i, q]))
+            m: Any = abs(np.int64(codes[i, q]))
             seen[table, min(m >> low[table], most[table])] += 1
             if m > 0:
                 size = abs(rows[i, places[g, q]]) * scale

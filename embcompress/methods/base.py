@@ -6,7 +6,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from embcompress.options import changed, declared, validate
 from embcompress.progress import Progress
@@ -16,6 +16,7 @@ from embcompress.tables.rows import Rows, Tile
 if TYPE_CHECKING:
     from embcompress.codecs.base import Codec
     from embcompress.solvers.statistics import Statistics
+    from embcompress.tables.gradients import Gradients
 
 __all__ = ["Accounts", "Context", "Encoder", "Method"]
 
@@ -39,13 +40,19 @@ class Accounts(Protocol):
         """Whether some rows are a segment of the tables, and not coordinates of another method."""
         ...
 
-    def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
+    def artifact_bytes(
+        self,
+        chosen: Mapping[str, tuple[Method, Codec]],
+        context: Context,
+        ragged: Mapping[str, int] | None = None,
+    ) -> int:
         """Bytes of all tables in the artifact, everything counted, with these codecs.
 
         Args:
             chosen: Settled method and codec by the keys of ``plan``; only the shapes of shared
                 arrays matter.
             context: Fits what is not chosen: hot rows.
+            ragged: Bytes of the data of codecs with one ragged part, whose lengths are implied.
 
         Raises:
             UsageError: Some tables have another method.
@@ -85,8 +92,24 @@ class Context(Protocol):
         """Statistics of some rows; collected in one pass unless they are known already."""
         ...
 
-    def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
-        """Apply a function to every tile over the threads; results in order."""
+    def gradients(self, rows: Rows) -> Gradients | None:
+        """Gradients of some rows, of their field alone where fields are segments.
+
+        None where the run has none, or the rows are not those of a table, such as coordinates.
+        """
+        ...
+
+    def each(
+        self,
+        rows: Rows,
+        function: Callable[[Tile], R],
+        stage: str,
+        needs: frozenset[str] | None = None,
+    ) -> Iterator[R]:
+        """Apply a function to every tile over the threads; results in order.
+
+        With ``needs``, the same pass collects these statistics of the rows.
+        """
         ...
 
     def fit(self, method: Method, rows: Rows) -> Encoder:
@@ -119,6 +142,19 @@ class Method(ABC):
         return frozenset()
 
     @property
+    def reads_first(self) -> bool:
+        """Whether ``plan`` passes over all rows by ``Context.each`` with ``needs``.
+
+        The pipeline's own pass for statistics is then left out.
+        """
+        return False
+
+    @property
+    def budgeted(self) -> str | None:
+        """The budget of all tables that elastic encoders of the method fill to the byte, if any."""
+        return None
+
+    @property
     def per_field(self) -> bool:
         """Whether each field is fitted apart even without ``--per-field``."""
         return False
@@ -130,6 +166,20 @@ class Method(ABC):
         With any, a table needs frequencies, and its tiers are fitted by ``fit_tiers``.
         """
         return ()
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it is fitted to gradients: then a run needs ``--grads``, else it takes none."""
+        return False
+
+    @property
+    def ranked_by(self) -> Literal["frequency", "norm"]:
+        """What puts rows into tiers: frequency, or frequency times norm.
+
+        The norms are taken in a pass of their own before rows are grouped; without frequencies
+        they rank rows alone.
+        """
+        return "frequency"
 
     def preflight(self, rows: Rows, context: Context) -> None:  # noqa: B027
         """Refuse what cannot work on some rows, before anything is read.
@@ -166,6 +216,8 @@ class Method(ABC):
 
     def fit_tiers(self, tiers: Sequence[Rows], context: Context) -> Sequence[Encoder]:
         """Fit the tiers of a table, or of one field of it, together.
+
+        Tiers that ``plan`` gave methods of their own are fitted by these, apart.
 
         Args:
             tiers: Most frequent first, the rest last.

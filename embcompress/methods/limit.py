@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from embcompress.errors import UsageError
@@ -12,6 +14,8 @@ from embcompress.tables.rows import Rows
 
 _MOST_ROWS = 256
 _BITS = 4.0
+_OVERHEAD = 0.1
+"""Bits of a weight that classes and addresses of a record take, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,9 @@ class Limit(Method):
     ] = None
     target_error: Annotated[
         float | None,
-        Option("Relative error of every table, reached with as few bytes as can be.", min=1e-4, max=1),
+        Option(
+            "Relative error of every table, reached with as few bytes as can be.", min=1e-4, max=1
+        ),
     ] = None
     states: Annotated[
         Literal["1", "4", "8", "32"] | None,
@@ -77,8 +83,6 @@ class Limit(Method):
         super().__post_init__()
         if self.budget is not None:
             parse_budget(self.budget)
-        if sum(v is not None for v in (self.budget, self.bits, self.target_error)) > 1:
-            raise UsageError("limit: give one of --budget, --bits and --target-error")
         text = self.rows_per_record
         if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= _MOST_ROWS):
             raise UsageError(
@@ -92,36 +96,53 @@ class Limit(Method):
 
         return needs_of(self.effort)
 
+    @property
+    def budgeted(self) -> str | None:
+        return self.budget
+
+    @property
+    def _states(self) -> int:
+        return int(self.states or (32 if self.effort == "best" else 8))
+
     def preflight(self, rows: Rows, context: Context) -> None:
         from embcompress.methods.sizing import accounts_of
         from embcompress.solvers.rotation import check_room
 
+        if sum(v is not None for v in (self.budget, self.bits, self.target_error)) > 1:
+            raise UsageError("limit: give one of --budget, --bits and --target-error")
         check_room(rows.name, rows.shape[1], context.memory)
         if self.budget is not None and not accounts_of(self.name, context).holds(rows):
             raise UsageError(
                 "limit: --budget is of whole tables; give --bits for coordinates of another method"
             )
 
-    def fit(self, rows: Rows, context: Context) -> Encoder:
+    def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
         from embcompress.budget import parse_budget
         from embcompress.methods.sizing import accounts_of
+        from embcompress.solvers.trellis_fit import empty_codec
+
+        if self.budget is None:
+            return dict.fromkeys(tables, self)
+        accounts = accounts_of(self.name, context)
+        allowed = parse_budget(self.budget).bytes_for(accounts.source_bytes, accounts.weights)
+        made = {key: (self, empty_codec(*rows.shape)) for key, rows in tables.items()}
+        room = allowed - accounts.artifact_bytes(made, context)
+        whole = sum(math.prod(rows.shape) for rows in tables.values())
+        # about what each table's own parts may take; it is settled to the byte once all are fitted
+        share = 8 * room / max(whole, 1) + _OVERHEAD
+        return dict.fromkeys(tables, replace(self, bits=round(min(max(share, 0.1), 12), 4)))
+
+    def fit(self, rows: Rows, context: Context) -> Encoder:
         from embcompress.solvers.trellis_fit import TrellisFit, Wish
 
         n, d = rows.shape
         count = None if self.rows_per_record == "auto" else int(self.rows_per_record)
-        nbytes = None
-        if self.budget is not None:
-            accounts = accounts_of(self.name, context)
-            allowed = parse_budget(self.budget).bytes_for(accounts.source_bytes, accounts.weights)
-            nbytes = allowed * (n * d / max(accounts.weights, 1))
-        elif self.target_error is None:
-            nbytes = n * d * (self.bits or _BITS) / 8
-        states = int(self.states or (32 if self.effort == "best" else 8))
-        wish = Wish(states, self.effort, count, self.budget, nbytes, self.target_error)
+        nbytes = None if self.target_error is not None else n * d * (self.bits or _BITS) / 8
+        budgeted = self.budget is not None
+        wish = Wish(self._states, self.effort, count, budgeted, nbytes, self.target_error)
         fit = TrellisFit(rows, wish, context)
-        if self.target_error is not None:
+        if nbytes is None:
             fit.reach_error()
-        elif self.budget is None:
-            assert nbytes is not None
+        elif not budgeted:
             fit.fill_own(int(nbytes))
         return fit

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from embcompress.artifact.form import Form, Segment
-from embcompress.artifact.writer import Plan, place
+from embcompress.artifact.layout import Extent, Plan, place
+from embcompress.artifact.writer import implied_sizes, stream_sizes
 from embcompress.codecs.base import Codec
 from embcompress.errors import UsageError
 from embcompress.methods.base import Context, Method
@@ -68,6 +69,8 @@ def form_of(
     source = table.reader.table
     segments = tuple(Segment(s.count, c) for s, c in zip(table.segments, codecs, strict=True))
     described = method_json(asked, resolved, outlier_notes(table, context))
+    if table.twin:
+        described["twin"] = table.twin
     return Form(name, source.shape, source.dtype, table.rowmap, segments, described)
 
 
@@ -87,6 +90,11 @@ class Accounting:
     methods: Mapping[str, list[Method]]
     plan: Callable[[tuple[Form, ...]], Plan]
 
+    def among(self, names: Collection[str]) -> Accounting:
+        """The accounts of some of the tables: those of one rule."""
+        tables = {name: table for name, table in self.tables.items() if name in names}
+        return replace(self, tables=tables)
+
     @property
     def source_bytes(self) -> int:
         """Bytes of all tables in their source."""
@@ -102,13 +110,20 @@ class Accounting:
         """Whether some rows are a segment of the tables, and not coordinates of another method."""
         return any(rows is s for table in self.tables.values() for s in table.segments)
 
-    def artifact_bytes(self, chosen: Mapping[str, tuple[Method, Codec]], context: Context) -> int:
+    def artifact_bytes(
+        self,
+        chosen: Mapping[str, tuple[Method, Codec]],
+        context: Context,
+        ragged: Mapping[str, int] | None = None,
+    ) -> int:
         """Bytes of all tables in the artifact, header, maps and checksums counted.
 
         Args:
             chosen: Settled method and codec by the keys of ``Method.plan``. Only the shapes of
                 shared arrays matter.
             context: Fits the other segments, which hold hot rows.
+            ragged: Bytes of the data of codecs with one ragged part, whose lengths are implied.
+                Streams count as if they were empty.
 
         Raises:
             UsageError: A table has another method, whose bytes are not known.
@@ -130,4 +145,12 @@ class Accounting:
             resolved, codecs = zip(*made, strict=True) if made else ((), ())
             forms.append(form_of(name, table, self.asked[name], resolved, codecs, context))
         plan = self.plan(tuple(forms))
-        return place(plan).total - sum(p.nbytes for p in plan.passed)
+        extents: dict[str, Extent] = {}
+        for form in forms:
+            for number, stored in enumerate(form.segments):
+                for part in stored.codec.layout().ragged:
+                    size = (ragged or {})[f"{form.name}::{number}"]
+                    extents |= implied_sizes(form, number, part, size)
+                for stream in stored.codec.layout().streams:
+                    extents |= stream_sizes(form, number, stream, 0)
+        return place(plan, extents).total - sum(p.nbytes for p in plan.passed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from embcompress.methods.base import Accounts, Encoder, Method
-from embcompress.pipeline.segments import Grouped
+from embcompress.methods.base import Encoder, Method
+from embcompress.pipeline.accounting import Accounting
+from embcompress.pipeline.segments import Grouped, SegmentRows
 from embcompress.progress import Progress
 from embcompress.solvers.statistics import (
     Drawn,
@@ -19,6 +20,7 @@ from embcompress.solvers.statistics import (
     most_sampled,
     of_tile,
 )
+from embcompress.tables.gradients import Gradients
 from embcompress.tables.rows import Rows, Tile
 from embcompress.threads import one_blas_thread, ordered
 
@@ -43,20 +45,38 @@ class RunContext:
     memory: int
     spare: int
     progress: Progress
-    accounting: Accounts | None = None
+    accounting: Accounting | None = None
     _known: dict[int, tuple[Rows, frozenset[str], Statistics]] = field(default_factory=dict)
 
-    def each(self, rows: Rows, function: Callable[[Tile], R], stage: str) -> Iterator[R]:
-        """Apply a function to every tile over the threads; results in order."""
+    def each(
+        self,
+        rows: Rows,
+        function: Callable[[Tile], R],
+        stage: str,
+        needs: frozenset[str] | None = None,
+    ) -> Iterator[R]:
+        """Apply a function to every tile over the threads; results in order.
 
-        def one(index: int) -> tuple[int, R]:
+        With ``needs``, the same pass collects these statistics of the rows, unless they are known.
+        """
+        known = self._known.get(id(rows))
+        wanted = None if needs is None or (known and needs <= known[1]) else needs
+        drawn = self._draw(rows, wanted or frozenset())
+        pieces: list[Piece] = []
+
+        def one(index: int) -> tuple[int, R, Piece | None]:
             tile = rows.tile(index)
-            return len(tile.ids), function(tile)
+            piece = None if wanted is None else of_tile(tile, wanted, drawn)
+            return len(tile.ids), function(tile), piece
 
         with self.progress.stage(stage, rows.shape[0]) as progress, one_blas_thread():
-            for count, result in ordered(one, range(rows.tiles), self.threads):
+            for count, result, piece in ordered(one, range(rows.tiles), self.threads):
                 progress.advance(count)
+                if piece is not None:
+                    pieces.append(piece)
                 yield result
+        if wanted is not None:
+            self._keep(rows, wanted, gather(pieces, rows.name, rows.shape, wanted, drawn))
 
     def statistics(self, rows: Rows, needs: frozenset[str]) -> Statistics:
         """Statistics of some rows; collected in one pass unless they are known already."""
@@ -66,6 +86,10 @@ class RunContext:
             pieces = self.each(rows, lambda tile: of_tile(tile, needs, drawn), "statistics")
             self._keep(rows, needs, gather(pieces, rows.name, rows.shape, needs, drawn))
         return self._known[id(rows)][2]
+
+    def gradients(self, rows: Rows) -> Gradients | None:
+        """Gradients of some rows; None where there are none or the rows are not of a table."""
+        return rows.gradients if isinstance(rows, SegmentRows) else None
 
     def survey(self, table: Grouped, needs: list[frozenset[str]]) -> None:
         """Collect the statistics of all segments of a table in one pass over it.
@@ -97,9 +121,10 @@ class RunContext:
 
     def fit(self, method: Method, rows: Rows) -> Encoder:
         """Settle and fit another method on rows, such as coordinates."""
-        method.preflight(rows, self)
-        settled = method.plan({"rows": rows}, self)["rows"]
-        return settled.fit(rows, self)
+        inner = replace(self, accounting=None)  # a budget is of whole tables
+        method.preflight(rows, inner)
+        settled = method.plan({"rows": rows}, inner)["rows"]
+        return settled.fit(rows, inner)
 
     def _draw(self, rows: Rows, needs: frozenset[str]) -> Drawn | None:
         most = most_sampled(needs)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.artifact.form import Form
-from embcompress.artifact.memory import RaggedRun
-from embcompress.codecs.base import PackedRows, Parts, StreamPiece, StreamRows
+from embcompress.codecs.base import PackedRows, Parts, RaggedRows
+from embcompress.codecs.stream import StreamPiece, StreamRows
 from embcompress.methods.base import Encoder, Method
 from embcompress.pipeline.accounting import form_of
 from embcompress.pipeline.context import RunContext
@@ -32,7 +32,7 @@ class Sink(Protocol):
         """Take codes of rows from ``position`` on, in order."""
         ...
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Append rows of a ragged part, in order."""
         ...
 
@@ -45,7 +45,7 @@ class SizeSink:
     """Counts the bytes of ragged parts and streams and keeps nothing: the dry run."""
 
     def __init__(self) -> None:
-        self.ragged: dict[tuple[int, str], list[int]] = {}
+        self.ragged: dict[tuple[int, str], list[RaggedRows]] = {}
         self.streams: dict[tuple[int, str], int] = {}
 
     def put_records(self, segment: int, position: int, records: NDArray[np.uint8]) -> None:
@@ -54,9 +54,9 @@ class SizeSink:
     def put_packed(self, segment: int, part: str, position: int, rows: PackedRows) -> None:
         """Bit strings have a known size."""
 
-    def put_ragged(self, segment: int, part: str, rows: list[NDArray[np.uint8]]) -> None:
+    def put_ragged(self, segment: int, part: str, rows: RaggedRows) -> None:
         """Note the rows' lengths."""
-        self.ragged.setdefault((segment, part), []).extend(len(r) for r in rows)
+        self.ragged.setdefault((segment, part), []).append(replace(rows, data=rows.data[:0].copy()))
 
     def put_stream(self, segment: int, part: str, piece: StreamPiece) -> None:
         """Note the records' bits."""
@@ -75,7 +75,7 @@ class InOrder:
     """
 
     rows: int
-    ragged: list[tuple[int, str, list[NDArray[np.uint8]]]] = field(default_factory=list)
+    ragged: list[tuple[int, str, RaggedRows]] = field(default_factory=list)
     packed: list[tuple[int, str, int, PackedRows]] = field(default_factory=list)
     streams: list[tuple[int, str, StreamPiece]] = field(default_factory=list)
 
@@ -109,6 +109,7 @@ def fit_tables(
     asked: Mapping[str, Method],
     methods: Mapping[str, list[Method]],
     context: RunContext,
+    rules: Mapping[str, int] | None = None,
 ) -> dict[str, Fitted]:
     """Survey, plan and fit all tables.
 
@@ -117,23 +118,31 @@ def fit_tables(
         asked: The method of every table.
         methods: The method of every segment: the table's, or that of hot rows.
         context: The run.
+        rules: The rule of every table; those of one rule are planned together. All by default.
 
     Raises:
         BadInput: A table holds NaN or infinity.
         UsageError: A method cannot work on a table.
         IOFailure: Too little memory.
     """
-    groups: dict[Method, dict[str, Any]] = {}
+    rules = rules or dict.fromkeys(tables, 0)
+    groups: dict[tuple[int, Method], dict[str, Any]] = {}
     for name, table in tables.items():
         for segment, method in zip(table.segments, methods[name], strict=True):
             method.preflight(segment, context)
     for name, table in tables.items():
-        context.survey(table, [m.needs for m in methods[name]])
+        if not any(m.reads_first for m in methods[name]):
+            context.survey(table, [m.needs for m in methods[name]])
         for segment, method in zip(table.segments, methods[name], strict=True):
-            groups.setdefault(method, {})[f"{name}::{segment.segment}"] = segment
+            key = rules[name], method
+            groups.setdefault(key, {})[f"{name}::{segment.segment}"] = segment
     planned: dict[str, Method] = {}
-    for method, rows in groups.items():
+    accounting = context.accounting
+    for (rule, method), rows in groups.items():
+        if accounting is not None:
+            context.accounting = accounting.among({n for n, r in rules.items() if r == rule})
         planned |= method.plan(rows, context)
+    context.accounting = accounting
     encoders: dict[str, tuple[Encoder, ...]] = {}
     forms = {}
     for name, table in tables.items():
@@ -141,18 +150,22 @@ def fit_tables(
         encoders[name] = fit_segments(table, resolved, context)
         codecs = [e.codec for e in encoders[name]]
         forms[name] = form_of(name, table, asked[name], resolved, codecs, context)
-    forms = fill(forms, encoders, context.accounting)
+    if accounting is not None:
+        forms = fill(forms, encoders, asked, rules, accounting)
     return {name: Fitted(table, encoders[name], forms[name]) for name, table in tables.items()}
 
 
 def fit_segments(
     table: Grouped, methods: Sequence[Method], context: RunContext
 ) -> tuple[Encoder, ...]:
-    """Fit the settled methods of a table's segments, tiers together."""
+    """Fit the settled methods of a table's segments; tiers whose methods are equal together."""
     encoders: dict[int, Encoder] = {}
     for numbers in table.together:
-        method, rows = methods[numbers[0]], [table.segments[i] for i in numbers]
-        fitted = method.fit_tiers(rows, context) if method.tiers else [method.fit(rows[0], context)]
+        rows, own = [table.segments[i] for i in numbers], [methods[i] for i in numbers]
+        if own[0].tiers and all(method == own[0] for method in own):
+            fitted = own[0].fit_tiers(rows, context)
+        else:
+            fitted = [m.fit(segment, context) for m, segment in zip(own, rows, strict=True)]
         encoders |= zip(numbers, fitted, strict=True)
     return tuple(encoders[i] for i in range(len(table.segments)))
 
@@ -184,9 +197,7 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
             runs = {}
             for part in layout.ragged:
                 later.ragged.append((span.segment, part, encoded[part]))
-                run = RaggedRun()
-                run.extend(encoded[part])
-                runs[part] = run.build()
+                runs[part] = encoded[part]
             strings = {}
             for p in layout.packed:
                 strings[p.name] = PackedRows.build(encoded[p.name], p.bits, span.position)
@@ -196,13 +207,13 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
                 piece = encoded[stream.name]
                 later.streams.append((span.segment, stream.name, piece))
                 streams[stream.name] = StreamRows.build(stream, piece.classes, piece.data)
-            ids = tile.ids if codec.by_id else np.arange(len(tile.ids), dtype=np.int64)
-            parts = Parts(records, 0, runs, strings, streams)
-            if len(ids) == len(rows):
-                codec.decode(parts, ids, decoded)
+            told = codec.addressed(tile.ids, np.arange(len(tile.ids), dtype=np.int64))
+            parts = Parts(records, 0, runs, strings, span.position, streams)
+            if len(told) == len(rows):
+                codec.decode(parts, told, decoded)
             else:
-                own = np.empty((len(ids), rows.shape[1]), np.float32)
-                codec.decode(parts, ids, own)
+                own = np.empty((len(told), rows.shape[1]), np.float32)
+                codec.decode(parts, told, own)
                 decoded[span.rows - start] = own
         comparison.add(start, rows, decoded)
         return later

@@ -8,6 +8,7 @@ from typing import Any
 from embcompress.artifact.form import KEY
 from embcompress.artifact.reader import Artifact
 from embcompress.errors import EmbcompressError
+from embcompress.pipeline.recipe_text import recipe_text
 from embcompress.tables.choose import choose
 from embcompress.tables.source import Source, open_source
 
@@ -29,6 +30,17 @@ def inspect(path: Path, patterns: list[str]) -> dict[str, Any]:
         if KEY in source.metadata:
             return _artifact(path)
         return _source(source, patterns)
+
+
+def recipe_of(path: Path) -> str:
+    """The recipe that an artifact was made by, as TOML.
+
+    Raises:
+        BadInput: It is no artifact, or damaged.
+        IOFailure: The system refuses.
+    """
+    with Artifact(path) as artifact:
+        return recipe_text(artifact)
 
 
 def _source(source: Source, patterns: list[str]) -> dict[str, Any]:
@@ -61,9 +73,7 @@ def _artifact(path: Path) -> dict[str, Any]:
                 "dtype": table.dtype,
                 "shape": "×".join(map(str, table.shape)),
                 "bytes": sum(
-                    t.nbytes
-                    for n, t in artifact.header.tensors.items()
-                    if n.startswith(f"{name}::")
+                    t.nbytes for n, t in artifact.tensors.items() if n.startswith(f"{name}::")
                 ),
                 "verdict": f"compressed: {table.form.method.get('spelled')}",
             }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -17,6 +17,7 @@ from embcompress.kernels.nearest import NONE, in_order, keep_best
 from embcompress.pipeline.reranking import finer_rows, rerank
 from embcompress.pipeline.restore import pick_table
 from embcompress.progress import Progress
+from embcompress.tables.keys import Keys
 from embcompress.tables.source import read_table
 from embcompress.threads import one_blas_thread, ordered
 
@@ -33,7 +34,8 @@ class Search:
         artifact: The compressed file.
         table: The table; needed when there are several.
         ids: int64 [q], rows whose neighbours are wanted; a row is no neighbour of itself.
-        queries: A file of float queries [q, D], when ``ids`` is None.
+        keys: Keys of rows in place of their numbers.
+        queries: A file of float queries [q, D], when ``ids`` and ``keys`` are None.
         k: Neighbours a query; all rows when there are fewer.
         metric: How the artifact's rows are compared.
         rerank: A finer artifact, or the source, that puts the candidates in their final order.
@@ -44,6 +46,7 @@ class Search:
     artifact: Path
     table: str | None = None
     ids: NDArray[np.int64] | None = None
+    keys: list[str] | None = None
     queries: Path | None = None
     k: int = 10
     metric: Metric = "cosine"
@@ -60,11 +63,18 @@ class Neighbors:
         queries: int64 [q], row numbers in the table or in the file of queries.
         ids: int64 [q, k].
         scores: float32 [q, k]; the smallest is nearest for l2 (squared) and hamming.
+        keys: The keys of the rows in ``ids``, by row, where the table has keys.
     """
 
     queries: NDArray[np.int64]
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
+    keys: dict[int, str] = field(default_factory=dict)
+
+    def key_of(self, row: int) -> list[str]:
+        """The key of a row that was found, or nothing."""
+        key = self.keys.get(int(row))
+        return [] if key is None else [key]
 
 
 def neighbors(search: Search, threads: int, progress: Progress) -> Neighbors:
@@ -86,11 +96,16 @@ def neighbors(search: Search, threads: int, progress: Progress) -> Neighbors:
         raise UsageError(f"--candidates {wanted} are fewer than -k {search.k}")
     with Artifact(search.artifact, threads=threads) as artifact:
         table = pick_table(artifact, search.table)
+        known = artifact.row_keys(table.name)
+        if search.keys is not None:
+            if known is None:
+                raise UsageError(f"{search.artifact}: table '{table.name}' has no keys; use --ids")
+            search = replace(search, ids=known.find(search.keys, table.name))
         queries, own = _queries(search, table)
         numbers = np.arange(len(queries)) if search.ids is None else search.ids
         if search.rerank is None:
             found = nearest(table, queries, own, wanted, search.metric, threads, progress)
-            return Neighbors(numbers, *found)
+            return Neighbors(numbers, *found, _keys(known, found[0]))
         with finer_rows(search.rerank, table) as rows:
             finer = queries if search.ids is None else rows(search.ids)
             bad = ~np.isfinite(finer).all(axis=1)
@@ -101,7 +116,15 @@ def neighbors(search: Search, threads: int, progress: Progress) -> Neighbors:
             if metric == "hamming":
                 metric = "cosine"
             found = rerank(rows, finer, found[0], search.k, metric, threads, progress)
-    return Neighbors(numbers, *found)
+        return Neighbors(numbers, *found, _keys(known, found[0]))
+
+
+def _keys(known: Keys | None, ids: NDArray[np.int64]) -> dict[int, str]:
+    """The keys of rows, by row."""
+    if known is None:
+        return {}
+    rows = np.unique(ids)
+    return dict(zip(rows.tolist(), known.of(rows), strict=True))
 
 
 def _queries(

@@ -16,8 +16,10 @@ from embcompress.artifact.reader import Artifact
 from embcompress.artifact.table import CompressedTable
 from embcompress.errors import BadInput, UsageError
 from embcompress.pipeline.room import fit_memory
+from embcompress.pipeline.row_keys import name_rows
 from embcompress.pipeline.sizes import table_parts
 from embcompress.progress import Progress
+from embcompress.report.details import Details
 from embcompress.report.metrics import Comparison
 from embcompress.report.model import Report, TableErrors, TableReport
 from embcompress.tables.base import Table, tile_rows
@@ -26,7 +28,11 @@ from embcompress.tables.source import open_source
 from embcompress.threads import one_blas_thread, ordered
 from embcompress.version import __version__
 
+_MOST_SETTLED = 4
 _LIBRARIES = ("numpy", "numba", "scipy", "faiss-cpu")
+MOST_DETAILED = 1000
+"""Of more tables, a report tells the figures and no single rows."""
+
 _ITEM = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 
 
@@ -39,6 +45,7 @@ def report_on(
     passed_bytes: int,
     errors: Mapping[str, TableErrors],
     seed: int,
+    details: Mapping[str, Details | None] | None = None,
 ) -> Report:
     """The report of an artifact.
 
@@ -51,7 +58,9 @@ def report_on(
         passed_bytes: Bytes of copied tensors.
         errors: By table; may be empty.
         seed: Of the sampled figures.
+        details: By table, where they were measured.
     """
+    details = details or {}
     tables = [
         TableReport(
             name=form.name,
@@ -63,6 +72,7 @@ def report_on(
             errors=errors.get(form.name),
             errors_from="source" if form.name in errors else None,
             notes=_notes(form),
+            details=details.get(form.name),
         )
         for form in forms
     ]
@@ -95,13 +105,19 @@ def _notes(form: Form) -> list[str]:
     if not isinstance(asked, dict) or not isinstance(resolved, list):
         return []
     kept = form.method.get("notes")
-    notes = {str(n): None for n in kept} if isinstance(kept, list) else {}
-    for options in resolved:
-        if isinstance(options, dict) and options.get("method") == form.method.get("name"):
-            for key, value in asked.items():
-                if key in options and options[key] != value:
-                    notes[f"{key.replace('_', '-')} {value} became {options[key]}"] = None
-    return list(notes)
+    notes = [str(note) for note in kept] if isinstance(kept, list) else []
+    settled = [
+        o for o in resolved if isinstance(o, dict) and o.get("method") == form.method["name"]
+    ]
+    for key, value in asked.items():
+        found = list(dict.fromkeys(o[key] for o in settled if o.get(key) not in (None, value)))
+        option = key.replace("_", "-")
+        if len(found) > _MOST_SETTLED:
+            notes.append(f"{option} settled for each group of rows: {len(found)} different values")
+            continue
+        asked_for = " is" if value is None else f" {value} became"
+        notes += [f"{option}{asked_for} {'none' if one == '' else one}" for one in found]
+    return list(dict.fromkeys(notes))
 
 
 def report_artifact(
@@ -133,10 +149,11 @@ def report_artifact(
         raise UsageError("--frequencies needs --against: weighted figures are measured")
     with Artifact(path, threads=threads) as artifact:
         forms = [table.form for table in artifact.values()]
-        sizes = {n: t.end - t.begin for n, t in artifact.header.tensors.items()}
-        parts = table_parts(forms, sizes, artifact.header.data_start)
+        sizes = {n: t.nbytes for n, t in artifact.tensors.items()}
+        parts = table_parts(forms, sizes, artifact.overhead)
         passed = sum(sizes[n] for n in artifact.passed)
         errors: dict[str, TableErrors] = {}
+        details: dict[str, Details | None] = {}
         if against is not None:
             shapes = [table.shape for table in artifact.values()]
             threads, spare = fit_memory(memory, threads, shapes)
@@ -146,20 +163,38 @@ def report_artifact(
                 for name, table in artifact.items():
                     original = _original(source.table, name, table, against)
                     comparison = Comparison(
-                        *table.shape, frequencies=weights.get(name), seed=seed, memory=spare
+                        *table.shape,
+                        frequencies=weights.get(name),
+                        seed=seed,
+                        memory=spare,
+                        detailed=len(shapes) <= MOST_DETAILED,
                     )
                     compare(original, table, comparison, threads, progress)
                     errors[name] = comparison.result(8 * sum(parts[name].values()), threads)
+                    details[name] = comparison.details()
                 source.unchanged()
-        report = report_on(against, path, forms, parts, artifact.nbytes, passed, errors, seed)
+        report = report_on(
+            against, path, forms, parts, artifact.nbytes, passed, errors, seed, details
+        )
         if against is not None:
-            return report
+            return name_rows(report, artifact)
         tables = [
             replace(t, errors=kept_errors(artifact, t.name), errors_from="compression")
             for t in report.tables
         ]
         note = "errors are those measured at compression; --against SOURCE measures them again"
-        return replace(report, tables=tables, notes=[note])
+        return name_rows(replace(report, tables=tables, notes=[note]), artifact)
+
+
+def source_size(path: Path) -> int:
+    """Bytes of a source: of its file, or of its shards and their index.
+
+    Raises:
+        BadInput: It is damaged or of another kind.
+        IOFailure: The system refuses.
+    """
+    with open_source(path) as source:
+        return source.bytes
 
 
 def _original(find: object, name: str, table: CompressedTable, against: Path) -> Table:

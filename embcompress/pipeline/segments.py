@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from embcompress.artifact.rowmap import Labels, Ranges, RowMap, Span, Whole
 from embcompress.errors import UsageError
 from embcompress.tables.base import Table, tile_rows
+from embcompress.tables.gradients import Gradients
 from embcompress.tables.rows import Tile
+from embcompress.threads import ordered
 
 Fields = Mapping[str, tuple[int, int]]
 
@@ -24,10 +26,16 @@ class Reader:
     """Reads a table in tiles of fixed absolute row numbers, each thread into its own buffer."""
 
     def __init__(
-        self, table: Table, frequencies: NDArray[np.float64] | None, *, zero_nonfinite: bool
+        self,
+        table: Table,
+        frequencies: NDArray[np.float64] | None,
+        gradients: Gradients | None = None,
+        *,
+        zero_nonfinite: bool,
     ) -> None:
         self.table = table
         self.frequencies = frequencies
+        self.gradients = gradients
         self._zero = zero_nonfinite
         self._height = tile_rows(table.shape[1])
         self._local = threading.local()
@@ -66,6 +74,7 @@ class SegmentRows:
         count: Its rows n.
         present: Tiles of the table that hold rows of it.
         weights: float64 [n] or None.
+        gradients: Those of its field, or None.
     """
 
     reader: Reader
@@ -74,6 +83,7 @@ class SegmentRows:
     count: int
     present: list[int]
     weights: NDArray[np.float64] | None
+    gradients: Gradients | None = None
 
     @property
     def name(self) -> str:
@@ -90,14 +100,19 @@ class SegmentRows:
         """How many tiles a pass has."""
         return len(self.present)
 
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it."""
+        return self._span(index).rows
+
     def tile(self, index: int) -> Tile:
         """Read one tile."""
         number = self.present[index]
-        start, stop = self.reader.bounds(number)
-        rows = self.reader.read(number)
-        for span in self.rowmap.spans(start, stop):
+        return self.cut(self._span(index), self.reader.bounds(number)[0], self.reader.read(number))
+
+    def _span(self, index: int) -> Span:
+        for span in self.rowmap.spans(*self.reader.bounds(self.present[index])):
             if span.segment == self.segment:
-                return self.cut(span, start, rows)
+                return span
         raise AssertionError("a tile lacks the segment it was listed for")
 
     def aligned(self, count: int) -> bool:
@@ -129,6 +144,7 @@ class Grouped:
         hot: The segment of hot rows, if any.
         together: Segments that are fitted together, most frequent first: the tiers of a table or
             of a field; else each alone.
+        twin: Tells the tables of two rules apart that have the same method.
     """
 
     reader: Reader
@@ -136,6 +152,7 @@ class Grouped:
     segments: list[SegmentRows] = field(default_factory=list)
     hot: int | None = None
     together: list[list[int]] = field(default_factory=list)
+    twin: int = 0
 
     def cut(self, index: int) -> Iterator[tuple[SegmentRows, Tile]]:
         """Read one tile of the table once and share it among its segments."""
@@ -153,34 +170,42 @@ def group(
     *,
     per_field: bool,
     tiers: Sequence[float] = (),
+    ranks: NDArray[np.float64] | None = None,
 ) -> Grouped:
     """Build the row map of a table.
 
     Args:
-        reader: Reads the table, and knows its frequencies.
+        reader: Reads the table, and knows its frequencies and gradients.
         keep_hot: Share of most frequent rows that form a segment of their own.
         fields: Row ranges by field name, or None for one field.
         per_field: Whether every field is a segment.
         tiers: Shares of the rows that are not hot, most frequent first, that are segments of
             their own beside the rest.
+        ranks: float64 [n], what puts rows into tiers in place of frequencies.
 
     Raises:
-        UsageError: ``keep_hot`` or tiers without frequencies.
+        UsageError: ``keep_hot`` or tiers without frequencies or ranks.
     """
     n = reader.table.shape[0]
     stops = _stops(n, fields if per_field else None)
     if keep_hot is None and not tiers:
         return _grouped(reader, _over(n, 0, stops), None, 1)
-    if reader.frequencies is None:
+    if reader.frequencies is None and (keep_hot is not None or ranks is None):
         if keep_hot is None:
             raise UsageError(
                 f"table '{reader.table.name}': groups of rows by frequency need --frequencies"
             )
         raise UsageError("--keep-hot needs --frequencies: it keeps the most frequent rows")
     hot = 0 if keep_hot is None else _share(keep_hot, n)
-    ends = [hot + int(share * (n - hot)) for share in accumulate(tiers)]
+    shares = accumulate(Fraction(str(share)) for share in tiers)
+    ends = [hot + math.floor(share * (n - hot)) for share in shares]
     # a stable sort of the negated frequencies: ties go to the lower row number
-    order = np.argsort(-reader.frequencies, kind="stable")
+    order = np.arange(n)
+    if reader.frequencies is not None:
+        order = np.argsort(-reader.frequencies, kind="stable")
+    if ranks is not None:
+        others = np.sort(order[hot:])
+        order[hot:] = others[np.argsort(-ranks[others], kind="stable")]
     labels = np.empty(n, np.uint8)
     children: list[RowMap] = []
     if keep_hot is not None:
@@ -195,6 +220,23 @@ def group(
         first += 1 if stops is None else len(stops)
     rowmap = Labels.build(labels, children)
     return _grouped(reader, rowmap, None if keep_hot is None else 0, len(tiers) + 1)
+
+
+def frequent_norms(reader: Reader, threads: int) -> NDArray[np.float64]:
+    """Frequency times norm of every row, in one pass; the norm alone without frequencies.
+
+    Returns:
+        float64 [n]; 0 for rows that are not finite, which the statistics pass will find.
+    """
+
+    def norms(index: int) -> NDArray[np.float64]:
+        wide = reader.read(index).astype(np.float64)
+        found: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+        return found
+
+    pieces = [np.empty(0), *ordered(norms, range(reader.tiles), threads)]
+    ranks = np.nan_to_num(np.concatenate(pieces), nan=0.0, posinf=0.0)
+    return ranks if reader.frequencies is None else ranks * reader.frequencies
 
 
 def _share(share: float, n: int) -> int:
@@ -223,6 +265,8 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None, tiers: int) -> Gro
             if weighted:
                 ids[span.segment].append(span.rows)
     segments = []
+    cold = range(0 if hot is None else 1, len(counts))
+    fields = len(cold) // tiers
     for segment, count in sorted(counts.items()):
         weights = None
         if reader.frequencies is not None:
@@ -230,8 +274,11 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None, tiers: int) -> Gro
             weights = reader.frequencies[own]
             if not weights.any():  # rows that are never used weigh the same
                 weights = None
-        segments.append(SegmentRows(reader, rowmap, segment, count, present[segment], weights))
-    cold = range(0 if hot is None else 1, len(segments))
-    fields = len(cold) // tiers
+        gradients = reader.gradients
+        if gradients is not None and fields > 1:
+            gradients = gradients.of_field((segment - cold[0]) % fields)
+        segments.append(
+            SegmentRows(reader, rowmap, segment, count, present[segment], weights, gradients)
+        )
     together = [[cold[0] + t * fields + f for t in range(tiers)] for f in range(fields)]
     return Grouped(reader, rowmap, segments, hot, [[0], *together] if cold[0] else together)

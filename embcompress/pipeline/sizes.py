@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from embcompress.artifact.form import CHECKSUMS, Form
-from embcompress.artifact.writer import STREAM_PIECES
 from embcompress.codecs.hostile import INNER
+from embcompress.codecs.stream import STREAM_PIECES
 
 
 def table_parts(
@@ -46,9 +46,10 @@ def _own_parts(form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
     parts = form.part_bytes()
     parts["measured"] = sizes[form.measured]
     for i, segment in enumerate(form.segments):
-        for part in segment.codec.layout().ragged:
+        layout = segment.codec.layout()
+        for part in layout.ragged:
             short = part.rsplit(INNER, 1)[-1]
-            for piece in ("data", "addresses", "lengths"):
+            for piece in layout.pieces(part):
                 name = short if piece == "data" else f"{short} {piece}"
                 parts[name] = parts.get(name, 0) + sizes[form.tensor(i, f"{part}.{piece}")]
         for stream in segment.codec.layout().streams:

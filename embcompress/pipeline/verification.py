@@ -46,12 +46,12 @@ def verify(path: Path, threads: int, progress: Progress) -> Verified:
     with Artifact(path, threads=threads, check=False) as artifact:
         guard = artifact.guard
         blocks = artifact.blocks()
-        problems = []
+        problems = [problem] if (problem := artifact.index_problem()) else []
         with progress.stage("checksums", len(blocks)) as stage:
-            for problem in ordered(guard.problem, blocks, threads):
+            for found in ordered(guard.problem, blocks, threads):
                 stage.advance(1)
-                if problem:
-                    problems.append(problem)
+                if found:
+                    problems.append(found)
         for name, table in artifact.items():
             measured = artifact.measured(name)
             if np.isinf(list(measured.values())).any():

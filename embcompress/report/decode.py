@@ -47,7 +47,10 @@ def decode(wanted: Any, value: Any, where: str) -> Any:
             raise BadInput(f"{where}: {value!r:.60} is not an object")
         return {k: decode(inner[1], v, f"{where}.{k}") for k, v in value.items()}
     if type(value) is wanted or (wanted is float and type(value) is int):
-        converted = wanted(value)
+        try:
+            converted = wanted(value)
+        except OverflowError:  # a whole number that no float can hold
+            converted = math.inf
         if wanted is not float or math.isfinite(converted):
             return converted
     raise BadInput(f"{where}: {value!r:.60} is not {_WORDS[wanted]}")

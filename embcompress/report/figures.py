@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from embcompress.report.model import TableErrors, TableReport
 from embcompress.tables.quoting import quoted
 
 NONE = "–"
+
+Written = Callable[[float], str]
+"""How a number is written."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _LONGEST_NAME = 100
@@ -35,6 +40,14 @@ def size(count: int) -> str:
 def percent(share: float) -> str:
     """A share, such as ``85.6%``."""
     return f"{100 * share:.1f}%"
+
+
+def grown(share: float | None) -> str:
+    """A growth, such as ``+1.2%`` or ``−0.4%``."""
+    if share is None:
+        return NONE
+    text = f"{abs(100 * share):,.3g}%" if abs(share) < 10 else f"{abs(100 * share):,.0f}%"
+    return text if text == "0%" else f"{'+' if share > 0 else '−'}{text}"
 
 
 def ratio(value: float | None) -> str:

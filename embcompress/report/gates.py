@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from embcompress.errors import UsageError
 from embcompress.report import figures
+from embcompress.report.changes import Change
 from embcompress.report.model import GateResult, Report, TableErrors, TableReport
+from embcompress.report.verdicts import ALWAYS_ON, WORDS
 
 SMALLEST_JUDGED = 4096
 """Below so many source bytes the header outweighs the tables: the artifact may be larger."""
 
-_WORDS = {
-    "max-rel-error": ("relative error", "at most"),
-    "min-cosine": ("mean cosine", "at least"),
-    "min-recall": ("recall", "at least"),
-    "max-bytes": ("file bytes", "at most"),
-    "min-ratio": ("ratio", "at least"),
-    "max-bits": ("bits per weight", "at most"),
-    "smaller": ("file bytes", "fewer than the input's"),
-    "compressed": ("compressed tables", "at least"),
-    "finite": ("rows that decode to NaN or infinity", "at most"),
-}
-ALWAYS_ON = {
-    "smaller": "smaller than the input",
-    "compressed": "a table was compressed",
-    "finite": "every value decodes to a finite number",
-}
-"""Gates that need no asking, and what it means that they passed."""
-
 _RANGES = {
     "max_rel_error": (0.0, math.inf, "0 or more"),
     "min_cosine": (-1.0, 1.0, "from -1 to 1"),
+    "min_cosine_p1": (-1.0, 1.0, "from -1 to 1"),
     "min_recall": (0.0, 1.0, "from 0 to 1"),
     "max_bytes": (0, math.inf, "a whole number of bytes"),
     "min_ratio": (0.0, math.inf, "0 or more"),
     "max_bits": (0.0, math.inf, "0 or more"),
+    "max_growth": (0.0, math.inf, "0% or more"),
+    "max_error_growth": (0.0, math.inf, "0% or more"),
 }
+_NO_BASELINE = "there is nothing to compare with; give --baseline REPORT.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +38,13 @@ class Gates:
     Args:
         max_rel_error: Largest relative error, per table and over all tables.
         min_cosine: Least mean cosine of rows, per table.
+        min_cosine_p1: Least 1st percentile of the cosines, per table.
         min_recall: Least recall@k, per table, held against the lower end of its interval.
         max_bytes: Largest artifact file, in bytes.
         min_ratio: Least source bytes over artifact bytes, per table and in total.
         max_bits: Most bits per weight, per table and in total.
+        max_growth: Most growth in bytes since the baseline, per table and of the file, as a share.
+        max_error_growth: Most growth of the relative error since it, per table and in total.
 
     Raises:
         UsageError: A bound outside the range of what it bounds.
@@ -59,16 +52,42 @@ class Gates:
 
     max_rel_error: float | None = None
     min_cosine: float | None = None
+    min_cosine_p1: float | None = None
     min_recall: float | None = None
     max_bytes: int | None = None
     min_ratio: float | None = None
     max_bits: float | None = None
+    max_growth: float | None = None
+    max_error_growth: float | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high, words) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(f"--{name.replace('_', '-')} is {words}, not {value}")
+            if value is not None and not low <= value <= min(high, sys.float_info.max):
+                raise UsageError(f"--{name.replace('_', '-')} is {words}, not {value!s:.60}")
+
+    @property
+    def needs_full(self) -> bool:
+        """Whether a bound is on a figure that only a full report measures."""
+        return self.min_recall is not None or self.min_cosine_p1 is not None
+
+    def asked(self) -> dict[str, float]:
+        """The bounds that are asked for, by name."""
+        return {name: bound for name, bound in asdict(self).items() if bound is not None}
+
+    def but(self, others: Gates) -> Gates:
+        """These bounds, with those that others ask for in their place."""
+        bounds: dict[str, Any] = others.asked()
+        return replace(self, **bounds)
+
+    def sizes(self) -> Gates:
+        """The bounds on sizes alone."""
+        return Gates(
+            max_bytes=self.max_bytes,
+            min_ratio=self.min_ratio,
+            max_bits=self.max_bits,
+            max_growth=self.max_growth,
+        )
 
 
 def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list[GateResult]:
@@ -88,6 +107,7 @@ def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list
     results = [
         *_errors(report, "max-rel-error", gates.max_rel_error, lambda e: (e.relative_error, "")),
         *_errors(report, "min-cosine", gates.min_cosine, lambda e: (e.cosine_mean, "")),
+        *_errors(report, "min-cosine-p1", gates.min_cosine_p1, lambda e: (e.cosine_p1, "")),
         *_errors(report, "min-recall", gates.min_recall, _recall),
     ]
     total = report.total
@@ -97,41 +117,29 @@ def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list
     results += _sizes(
         report, "max-bits", gates.max_bits, lambda t: t.bits_per_weight, total.bits_per_weight
     )
+    results += _growth(
+        report, "max-growth", gates.max_growth, lambda c: c.growth, lambda c: c.bytes_before
+    )
+    results += _growth(
+        report,
+        "max-error-growth",
+        gates.max_error_growth,
+        lambda c: c.error_growth,
+        lambda c: c.error_before,
+    )
     return [*results, *_always(report, source_bytes)]
 
 
-def failure_lines(results: list[GateResult]) -> list[str]:
-    """One line for each gate that has not passed: the table, what was wanted, what it got."""
-    return [failure_line(r) for r in results if not r.passed]
+def check_tables(report: Report, gates: Gates, names: Collection[str]) -> list[GateResult]:
+    """Hold some tables of a report against gates, each by itself.
 
-
-def failure_line(result: GateResult) -> str:
-    """A gate that has not passed, in one line."""
-    table = figures.name(result.table)
-    if result.got is None:
-        return (
-            f"{table}: --{result.gate} {result.wanted:.15g} could not be evaluated: {result.note}"
-        )
-    what, bound = _WORDS[result.gate]
-    got, wanted = figures.told_apart(result.got, result.wanted)
-    flag = "" if result.gate in ALWAYS_ON else f"--{result.gate}"
-    told = "; ".join(filter(None, (flag, result.note)))
-    return f"{table}: {what} {got}, wanted {bound} {wanted}" + (f" ({told})" if told else "")
-
-
-def passed_line(results: list[GateResult]) -> str:
-    """One gate that some tables have passed, in one line: the closest of them."""
-    what, bound = _WORDS[results[0].gate]
-    held = [g for g in results if g.got is not None]
-    if not held:
-        return f"{figures.name(results[0].table)}: {what}: {results[0].note}"
-    closest = min(held, key=lambda g: abs((g.got or 0.0) - g.wanted))
-    got, wanted = figures.told_apart(closest.got or 0.0, closest.wanted)
-    among = f"closest of {len(results):,}" if len(results) > 1 else ""
-    told = "; ".join(filter(None, (among, closest.note)))
-    return f"{figures.name(closest.table)}: {what} {got}, {bound} {wanted}" + (
-        f" ({told})" if told else ""
-    )
+    Args:
+        report: Sizes and errors.
+        gates: What is asked for; ``max_bytes`` is of a whole file and not among it.
+        names: The tables.
+    """
+    some = replace(report, tables=[table for table in report.tables if table.name in names])
+    return [r for r in check(some, gates) if r.table in names and r.gate not in ALWAYS_ON]
 
 
 def _errors(
@@ -170,6 +178,45 @@ def _sizes(
     one = len(report.tables) == 1 and figure(report.tables[0]) == total
     if total is not None and not one:
         yield _result(gate, "total", wanted, total)
+
+
+def _growth(
+    report: Report,
+    gate: str,
+    wanted: float | None,
+    figure: Callable[[Change], float | None],
+    before: Callable[[Change], float | None],
+) -> Iterator[GateResult]:
+    if wanted is None:
+        return
+    if report.baseline is None:
+        yield _result(gate, "total", wanted, None, _NO_BASELINE)
+        return
+    empty = {t.name for t in report.tables if t.empty}
+    for change in report.baseline.tables:
+        if gate == "max-error-growth" and change.table in empty:
+            continue
+        if change.bytes_before is None:
+            yield GateResult(
+                gate=gate, table=change.table, wanted=wanted, got=None, passed=True,
+                note="the baseline has no such table",
+            )  # fmt: skip
+        else:
+            yield _grown(gate, wanted, change, figure(change), before(change))
+    whole = report.baseline.total
+    if gate == "max-growth" or (figure(whole) is not None and len(report.tables) > 1):
+        yield _grown(gate, wanted, whole, figure(whole), before(whole))
+
+
+def _grown(
+    gate: str, wanted: float, change: Change, got: float | None, before: float | None
+) -> GateResult:
+    note = ""
+    if got is None:
+        note = "not measured here or in the baseline" if before is None else "not measured here"
+        if before == 0:
+            note = "the baseline's is 0"
+    return _result(gate, change.table, wanted, got, note)
 
 
 def _recall(errors: TableErrors) -> tuple[float | None, str]:
@@ -220,7 +267,7 @@ def _always(report: Report, source_bytes: int | None) -> Iterator[GateResult]:
 
 
 def _result(gate: str, table: str, wanted: float, got: float | None, note: str = "") -> GateResult:
-    bound = _WORDS[gate][1]
+    bound = WORDS[gate][1]
     if got is None:
         passed = False
     elif bound == "at least":

@@ -38,6 +38,15 @@ def to_markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
+def failure_to_markdown(message: str) -> str:
+    """A report that could not be made.
+
+    Args:
+        message: Why there is none.
+    """
+    return f"### embcompress: no report\n\n{_escaped(message)}\n"
+
+
 def _one(report: Report, table: TableReport) -> Iterator[str]:
     yield (
         f"**{_escaped(figures.name(table.name))}**, {figures.shape(table)} {table.dtype},"

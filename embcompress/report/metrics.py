@@ -11,12 +11,24 @@ from numpy.typing import NDArray
 
 from embcompress.kernels.compare import row_errors
 from embcompress.report.cosines import Cosines
+from embcompress.report.details import Details
 from embcompress.report.gram import MOST_DIM, Gram, Share, Spectrum
 from embcompress.report.limit import decibels_above
 from embcompress.report.model import TableErrors, root_ratio
 from embcompress.report.relations import Relations, Sampled
+from embcompress.report.row_details import RowDetails
 from embcompress.report.tally import Tally, tally
 from embcompress.threads import available
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """What a tile adds, waiting for the tiles before it."""
+
+    stop: int
+    tally: Tally
+    gram: Share | None
+    details: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Comparison:
         memory: Bytes to use for what is kept of the rows.
         full: Whether to measure more than the relative, mean squared and largest error, the mean
             and the lowest cosine, and the norm ratio.
+        detailed: Whether to collect what ``details`` gives, when the report is full.
         queries: Rows to search the neighbours of.
         k: Neighbours of a row.
     """
@@ -56,6 +69,7 @@ class Comparison:
         seed: int,
         memory: int,
         full: bool = True,
+        detailed: bool = True,
         queries: int = 1000,
         k: int = 10,
     ) -> None:
@@ -63,15 +77,18 @@ class Comparison:
         self._frequencies = frequencies if rows else None
         self._top = 1.0 if self._frequencies is None else float(self._frequencies.max())
         self._lock = threading.Lock()
-        self._waiting: dict[int, tuple[int, Tally, Share | None]] = {}
+        self._waiting: dict[int, _Shares] = {}
         self._next = 0
         self._tally = Tally()
         self._cosines: Cosines | None = None
         self._gram: Gram | None = None
         self._sampled: Sampled | None = None
         self._settled: _Settled | None = None
+        self._rows_detailed: RowDetails | None = None
         if not full or not rows or not dim:
             return
+        if detailed:
+            self._rows_detailed = RowDetails(self._frequencies)
         self._cosines = Cosines(rows)
         memory -= self._cosines.nbytes
         if dim <= MOST_DIM and Gram.nbytes(dim) <= memory * 3 // 5:
@@ -118,15 +135,20 @@ class Comparison:
         share = None
         if self._gram is not None:
             share = self._gram.of_tile(start, original, errors[:, 1])
+        sums = None
+        if self._rows_detailed is not None:
+            sums = self._rows_detailed.put(start, errors, cosines)
         with self._lock:
             if start < self._next or start in self._waiting:
                 raise ValueError(f"rows from {start} on came before")
-            self._waiting[start] = (stop, found, share)
+            self._waiting[start] = _Shares(stop, found, share, sums)
             while (tile := self._waiting.pop(self._next, None)) is not None:
-                self._next = tile[0]
-                self._tally.add(tile[1])
-                if self._gram is not None and tile[2] is not None:
-                    self._gram.fold(tile[2])
+                self._next = tile.stop
+                self._tally.add(tile.tally)
+                if self._gram is not None and tile.gram is not None:
+                    self._gram.fold(tile.gram)
+                if self._rows_detailed is not None and tile.details is not None:
+                    self._rows_detailed.fold(tile.details)
 
     def settle(self, threads: int | None = None) -> None:
         """Make what takes time, and let go of the rows it is made from.
@@ -181,6 +203,18 @@ class Comparison:
             squared_error=t.squared_error,
             squared_norm=t.squared_norm,
             **values,
+        )
+
+    def details(self) -> Details | None:
+        """Single rows and groups of rows, once settled; None when they were not collected."""
+        if self._settled is None or self._rows_detailed is None:
+            return None
+        relations = self._settled.relations
+        return self._rows_detailed.details(
+            self._settled.spectrum,
+            self._dim,
+            relations.shown if relations else [],
+            relations.rows if relations else None,
         )
 
     def _row_values(self, t: Tally) -> dict[str, Any]:

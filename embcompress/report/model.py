@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 from embcompress.errors import BadInput
+from embcompress.report.changes import Baseline
 from embcompress.report.decode import decode
+from embcompress.report.details import Details
+from embcompress.report.limit import decibels_above
 
-SCHEMA = 1
+SCHEMA = 2
 
 Sizes = dict[str, int]
 """Bytes by part name: codes, scale, bias, codebook, map, header, …"""
@@ -122,6 +125,7 @@ class TableReport:
         errors: What was measured, or None.
         errors_from: Where from: against the ``source``, or kept from the ``compression``.
         notes: One line each.
+        details: Single rows and groups of rows, where they were measured.
     """
 
     name: str
@@ -133,6 +137,7 @@ class TableReport:
     errors: TableErrors | None = None
     errors_from: Literal["source", "compression"] | None = None
     notes: list[str] = field(default_factory=list)
+    details: Details | None = None
 
     @property
     def artifact_bytes(self) -> int:
@@ -168,6 +173,8 @@ class Total:
         bits_per_weight: ``artifact_bytes`` in bits over the weights of all tables.
         relative_error: ‖E - Ê‖F / ‖E‖F over the weights of all tables; None unless measured in
             every one.
+        limit_relative_error: Relative error of all tables, each at its own rate-distortion bound.
+        decibels_above_limit: Squared error over that bound's, in decibels.
     """
 
     source_bytes: int
@@ -177,6 +184,8 @@ class Total:
     ratio: float | None
     bits_per_weight: float | None
     relative_error: float | None
+    limit_relative_error: float | None
+    decibels_above_limit: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +230,8 @@ class Report:
         versions: The tool's and its libraries', by name.
         gates: What the gates said.
         notes: One line each.
+        command: The command line that made the report.
+        baseline: What has changed since an earlier report.
     """
 
     artifact: str
@@ -232,6 +243,8 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     gates: list[GateResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    command: str | None = None
+    baseline: Baseline | None = None
 
     @property
     def total(self) -> Total:
@@ -239,6 +252,7 @@ class Report:
         source = sum(t.source_bytes for t in self.tables)
         artifact = self.file_bytes - self.passed_through_bytes
         weights = sum(t.shape[0] * t.shape[1] for t in self.tables)
+        error, limit = self._relative_errors()
         return Total(
             source_bytes=source,
             artifact_bytes=artifact,
@@ -246,7 +260,9 @@ class Report:
             passed_through_bytes=self.passed_through_bytes,
             ratio=_over(source, artifact),
             bits_per_weight=_over(8 * artifact, weights),
-            relative_error=self._relative_error(),
+            relative_error=error,
+            limit_relative_error=limit,
+            decibels_above_limit=_decibels(error, limit),
         )
 
     @property
@@ -261,14 +277,21 @@ class Report:
             parts["header"] = parts.get("header", 0) + rest
         return parts
 
-    def _relative_error(self) -> float | None:
+    def _relative_errors(self) -> tuple[float | None, float | None]:
+        """Of all tables together: what was measured, and the limit."""
         measured = [t.errors for t in self.tables if not t.empty]
-        if not measured or any(e is None or e.relative_error is None for e in measured):
-            return None
-        known = [e for e in measured if e is not None]
-        return root_ratio(
-            math.fsum(e.squared_error for e in known), math.fsum(e.squared_norm for e in known)
-        )
+        known = [e for e in measured if e is not None and e.relative_error is not None]
+        if not measured or len(known) < len(measured):
+            return None, None
+        norm = math.fsum(e.squared_norm for e in known)
+        error = root_ratio(math.fsum(e.squared_error for e in known), norm)
+        limits = [
+            e.limit_relative_error**2 * e.squared_norm
+            for e in known
+            if e.limit_relative_error is not None
+        ]
+        whole = len(limits) == sum(e.squared_norm > 0 for e in known)
+        return error, root_ratio(math.fsum(limits), norm) if whole and limits else None
 
     def to_json(self) -> dict[str, Any]:
         """The report for machines: JSON types only, never NaN or infinity (null instead)."""
@@ -320,6 +343,10 @@ def root_ratio(error: float, norm: float) -> float | None:
     if norm > 0:
         return math.sqrt(error / norm)
     return 0.0 if error == 0 else None
+
+
+def _decibels(error: float | None, limit: float | None) -> float | None:
+    return None if error is None or limit is None else decibels_above(error**2, limit**2)
 
 
 def _over(numerator: int, denominator: int) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embcompress.report.details import RowNeighbours
 from embcompress.report.products import ProductErrors, partners, product_errors
 from embcompress.report.recall import interval, neighbours, normalise, shares
 from embcompress.report.sample import Kept, proportional, spread
@@ -15,6 +16,8 @@ _MOST_FLOATS = 2**25
 _COPIES = 4
 _ROW_COST = 16
 """The search spends on a row as much as on so many of its weights."""
+_SHOWN = 6
+"""Queries whose neighbours are told."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Relations:
         products: Errors of inner products.
         weighted_recall: Recall@k weighted by frequency.
         weighted_products: Errors of inner products, pairs weighted by both frequencies.
+        shown: Neighbours of some of the queries, spread over the table.
     """
 
     recall: tuple[float, float, float]
@@ -38,6 +42,7 @@ class Relations:
     products: ProductErrors
     weighted_recall: float | None
     weighted_products: ProductErrors | None
+    shown: list[RowNeighbours]
 
 
 class Sampled:
@@ -107,11 +112,12 @@ class Sampled:
             weighted_products = product_errors(hot, hot, (self._weights, self._weights), threads)
         normalise([base, queries] if hot is None else [base, queries, hot], threads)
         every = len(queries.ids) == self._rows
-        recall = interval(self._recall(queries, self._queries, threads), every)
+        before, after = self._neighbours(queries, self._queries, threads)
+        recall = interval(shares(before, after), every)
         if hot is not None:
             own = np.searchsorted(base.ids, hot.ids)
             own[base.ids.take(own, mode="clip") != hot.ids] = -1
-            weighted_recall = float(self._recall(hot, own, threads) @ self._weights)
+            weighted_recall = float(shares(*self._neighbours(hot, own, threads)) @ self._weights)
         return Relations(
             recall=recall,
             k=self.k,
@@ -120,10 +126,26 @@ class Sampled:
             products=products,
             weighted_recall=weighted_recall,
             weighted_products=weighted_products,
+            shown=self._shown(queries, before, after),
         )
 
-    def _recall(self, queries: Kept, own: NDArray[np.int64], threads: int) -> NDArray[np.float64]:
+    def _neighbours(
+        self, queries: Kept, own: NDArray[np.int64], threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         base = self._base
         before = neighbours(base.original, queries.original, own, self.k, threads)
-        after = neighbours(base.decoded, queries.decoded, own, self.k, threads)
-        return shares(before, after)
+        return before, neighbours(base.decoded, queries.decoded, own, self.k, threads)
+
+    def _shown(
+        self, queries: Kept, before: NDArray[np.int64], after: NDArray[np.int64]
+    ) -> list[RowNeighbours]:
+        count = len(queries.ids)
+        ids = self._base.ids
+        return [
+            RowNeighbours(
+                row=int(queries.ids[q]),
+                before=ids[before[q]].tolist(),
+                after=ids[after[q]].tolist(),
+            )
+            for q in sorted({i * count // _SHOWN for i in range(_SHOWN)})
+        ]

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from embcompress.report import figures
-from embcompress.report.gates import ALWAYS_ON, failure_line, passed_line
+from embcompress.report.changes import Baseline
 from embcompress.report.model import GateResult, Report, TableErrors, TableReport
+from embcompress.report.verdicts import ALWAYS_ON, failure_line, passed_line, worst_first
+from embcompress.tables.quoting import listed
 
 _LIMIT = (
     "the Gaussian rate-distortion bound at the same bits (0 = the limit; 6 dB = twice the error)"
 )
 _MOST_LINES = 20
+_MOST_FAILURES = 10
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ def columns(report: Report, group: tuple[Column, ...]) -> list[Column]:
     ]
 
 
+def table_rows(report: Report) -> list[list[tuple[str, str]]]:
+    """Every table's name, sizes and errors, as titles and values."""
+    shown = [NAME, *columns(report, SIZES), *columns(report, ERRORS)]
+    return [[(c.title, c.cell(table)) for c in shown] for table in report.tables]
+
+
 def common_method(report: Report) -> str | None:
     """The method of every table, or None when they differ."""
     methods = {t.method for t in report.tables}
@@ -111,6 +120,21 @@ def sizes(report: Report) -> Iterator[tuple[str, str]]:
             f"{total.passed_through_bytes:,} bytes of other tensors; the file has"
             f" {total.file_bytes:,}",
         )
+    if report.baseline is not None:
+        yield "baseline", _since(report.baseline)
+
+
+def _since(baseline: Baseline) -> str:
+    total = baseline.total
+    found = [f"{figures.grown(total.growth)} bytes"]
+    if total.error_growth is not None:
+        found.append(f"{figures.grown(total.error_growth)} relative error")
+    told = f"{', '.join(found)} since {figures.name(baseline.file)}"
+    new = [change.table for change in baseline.tables if change.bytes_before is None]
+    for word, names in (("new", new), ("gone", baseline.gone)):
+        if names:
+            told += f"; {word}: {listed(names)}"
+    return told
 
 
 def errors(table: TableReport, seed: int) -> Iterator[tuple[str, str]]:
@@ -229,10 +253,10 @@ def notes(report: Report) -> list[str]:
 
 def gates(report: Report) -> list[tuple[bool, str]]:
     """Whether gates passed, and their words: failed ones, those asked for, those always on."""
-    failed = [failure_line(g) for g in report.gates if not g.passed]
-    lines = [(False, words) for words in failed[:_MOST_LINES]]
-    if len(failed) > _MOST_LINES:
-        lines.append((False, f"{len(failed) - _MOST_LINES:,} more"))
+    failed = [failure_line(g) for g in worst_first(report.gates)]
+    lines = [(False, words) for words in failed[:_MOST_FAILURES]]
+    if len(failed) > _MOST_FAILURES:
+        lines.append((False, f"{len(failed) - _MOST_FAILURES:,} more"))
     passed: dict[str, list[GateResult]] = {}
     for g in report.gates:
         if g.passed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embcompress.tables.base import TILE
 from embcompress.tables.rows import Rows, Tile
 
 
@@ -62,6 +63,10 @@ class Coordinates:
         """As many as the rows have."""
         return self.source.tiles
 
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it."""
+        return self.source.ids(index)
+
     def aligned(self, count: int) -> bool:
         """As the rows."""
         return self.source.aligned(count)
@@ -75,3 +80,44 @@ class Coordinates:
             coordinates_of(tile.rows, self.offset, self.basis),
             tile.weights,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class SampleRows:
+    """Rows in memory, such as the coordinates of a sample.
+
+    Args:
+        name: The table, for messages.
+        values: float32 [m, K].
+        weights: float64 [m] or None.
+    """
+
+    name: str
+    values: NDArray[np.float32]
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows m and columns K."""
+        return self.values.shape[0], self.values.shape[1]
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of 4,096 rows."""
+        return -(-len(self.values) // TILE)
+
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Row numbers of a tile, those in the sample."""
+        start = index * TILE
+        return np.arange(start, min(start + TILE, len(self.values)), dtype=np.int64)
+
+    def aligned(self, count: int) -> bool:
+        """Whether every tile begins at a multiple of ``count``."""
+        return self.tiles <= 1 or TILE % count == 0
+
+    def tile(self, index: int) -> Tile:
+        """One tile."""
+        start, stop = index * TILE, min((index + 1) * TILE, len(self.values))
+        weights = None if self.weights is None else self.weights[start:stop]
+        ids = np.arange(start, stop, dtype=np.int64)
+        return Tile(start, ids, np.ascontiguousarray(self.values[start:stop]), weights)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embcompress.codecs.base import Codec
+    from embcompress.codecs.centroids import Centroids
     from embcompress.codecs.projected import Projected
 
 
@@ -29,8 +30,8 @@ class Encoder(ABC):
 
         Returns:
             The codec's fields by name, arrays [b] or [b, count], its packed parts, integer
-            arrays [b], and its ragged parts, lists of b uint8 arrays. A row's parts depend on
-            that row and its tile only.
+            arrays [b], and its ragged parts, as `RaggedRows` with their lengths. A row's parts
+            depend on that row and its tile only.
         """
 
 
@@ -39,8 +40,8 @@ class Elastic(Encoder):
 
     @property
     @abstractmethod
-    def budget(self) -> str | None:
-        """The budget of all tables that it shares in; None when its size is settled."""
+    def open_ended(self) -> bool:
+        """Whether it still has to be filled."""
 
     @property
     @abstractmethod
@@ -82,3 +83,73 @@ class ProjectedEncoder(Encoder):
 
         coordinates = coordinates_of(rows, self.codec.offset, self.codec.basis)
         return {INNER + k: v for k, v in self.inner.encode(ids, coordinates).items()}
+
+
+@dataclass(frozen=True)
+class ColumnsEncoder(Encoder):
+    """Hands some columns of rows to an inner encoder.
+
+    Args:
+        codec: Puts the columns back, by `Columns` or by a basis.
+        kept: int64 [K], the columns.
+        inner: Fitted on them.
+    """
+
+    codec: Codec
+    kept: NDArray[np.int64]
+    inner: Encoder
+
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        from embcompress.codecs.hostile import INNER
+        from embcompress.solvers.kept_columns import columns_of
+
+        kept = columns_of(rows, self.kept)
+        return {INNER + k: v for k, v in self.inner.encode(ids, kept).items()}
+
+
+@dataclass(frozen=True)
+class ConstantEncoder(Encoder):
+    """Stores nothing of a row: all are the one row of the codec."""
+
+    codec: Centroids
+
+    def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        return {}
+
+
+def constant(row: NDArray[np.float32]) -> ConstantEncoder:
+    """The encoder of rows that all decode to one, float32 [D]."""
+    from embcompress.codecs.centroids import Centroids
+
+    return ConstantEncoder(Centroids(len(row), False, row[None]))
+
+
+def decoded(
+    encoder: Encoder, ids: NDArray[np.int64], rows: NDArray[np.float32], first: int = 0
+) -> NDArray[np.float32]:
+    """What rows decode to once an encoder has encoded them, float32 [b, D].
+
+    Args:
+        encoder: Fitted.
+        ids: int64 [b], original row numbers.
+        rows: float32 [b, D], finite, C-contiguous.
+        first: Position of the first row.
+    """
+    import numpy as np
+
+    from embcompress.codecs.base import PackedRows, Parts
+    from embcompress.codecs.stream import StreamRows
+
+    encoded = encoder.encode(ids, rows)
+    layout = encoder.codec.layout()
+    runs = {part: encoded[part] for part in layout.ragged}
+    strings = {p.name: PackedRows.build(encoded[p.name], p.bits) for p in layout.packed}
+    streams = {
+        s.name: StreamRows.build(s, encoded[s.name].classes, encoded[s.name].data)
+        for s in layout.streams
+    }
+    parts = Parts(layout.pack(encoded, len(ids)), 0, runs, strings, first, streams)
+    out = np.empty(rows.shape, np.float32)
+    positions = np.arange(len(ids), dtype=np.int64)
+    encoder.codec.decode(parts, encoder.codec.addressed(ids, positions), out)
+    return out

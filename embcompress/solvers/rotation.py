@@ -57,6 +57,22 @@ def center_of(found: Statistics, *, median: bool) -> NDArray[np.float64]:
     return median_row.astype(np.float64)
 
 
+def spread_about(found: Statistics, offset: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The weighted mean of (e - offset)ᵀ(e - offset), float64 [D, D].
+
+    Args:
+        found: With ``gram`` and ``moments``.
+        offset: float32 [D].
+    """
+    assert found.gram is not None
+    assert found.mean is not None
+    wide = offset.astype(np.float64)
+    spread = (
+        found.gram - np.outer(wide, found.mean) - np.outer(found.mean, wide) + np.outer(wide, wide)
+    )
+    return (spread + spread.T) / 2
+
+
 def pca_basis(found: Statistics, offset: NDArray[np.float32]) -> NDArray[np.float32]:
     """Principal axes about an offset, strongest first.
 
@@ -67,18 +83,21 @@ def pca_basis(found: Statistics, offset: NDArray[np.float32]) -> NDArray[np.floa
     Returns:
         float32 [D, D], one axis a row; the first entry of largest magnitude of each is positive.
     """
-    assert found.gram is not None
-    assert found.mean is not None
-    wide = offset.astype(np.float64)
-    spread = (
-        found.gram - np.outer(wide, found.mean) - np.outer(found.mean, wide) + np.outer(wide, wide)
-    )
-    _, vectors = np.linalg.eigh((spread + spread.T) / 2)
-    axes = np.ascontiguousarray(vectors[:, ::-1].T)
-    if axes.size:
-        strongest = np.abs(axes).argmax(axis=1)
-        axes *= np.where(axes[np.arange(len(axes)), strongest] < 0, -1.0, 1.0)[:, None]
-    return axes.astype(np.float32)
+    _, vectors = np.linalg.eigh(spread_about(found, offset))
+    return signed(vectors[:, ::-1].T).astype(np.float32)
+
+
+def signed(axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Axes of one sign: the first entry of largest magnitude of each is positive.
+
+    Args:
+        axes: float64 [K, D], one axis a row.
+    """
+    if not axes.size:
+        return np.ascontiguousarray(axes)
+    strongest = np.abs(axes).argmax(axis=1)
+    signs = np.where(axes[np.arange(len(axes)), strongest] < 0, -1.0, 1.0)
+    return np.ascontiguousarray(axes * signs[:, None])
 
 
 def random_basis(d: int, seed: int) -> NDArray[np.float32]:

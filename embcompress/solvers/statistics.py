@@ -32,6 +32,20 @@ def most_sampled(needs: Iterable[str]) -> int:
     return most
 
 
+def gram_up_to(columns: int) -> str:
+    """The need for ``gram`` where rows have no more columns than this."""
+    return f"{GRAM}:{columns}"
+
+
+def wants_gram(needs: Iterable[str], columns: int) -> bool:
+    """Whether some needs ask for the Gram matrix of so many columns."""
+    for need in needs:
+        name, _, most = need.partition(":")
+        if name == GRAM and columns <= int(most or columns):
+            return True
+    return False
+
+
 def head_of(share: float) -> str:
     """The need that the sample is of the most frequent rows only, this share of all."""
     return f"{HEAD}:{share!r}"
@@ -152,11 +166,12 @@ def of_tile(tile: Tile, needs: frozenset[str], drawn: Drawn | None) -> Piece:
         bad = tile.ids[~np.isfinite(rows).all(axis=1)]
         return Piece(weight, largest, squares, None, None, None, bad)
     total = gram = sample = None
-    if MOMENTS in needs or GRAM in needs:
+    wanted = wants_gram(needs, rows.shape[1])
+    if MOMENTS in needs or wanted:
         wide = rows.astype(np.float64)
         scaled = wide if tile.weights is None else wide * tile.weights[:, None]
         total = scaled.sum(axis=0)
-        gram = scaled.T @ wide if GRAM in needs else None
+        gram = scaled.T @ wide if wanted else None
     if drawn is not None:
         a, b = np.searchsorted(drawn.positions, [tile.position, tile.position + len(rows)])
         sample = rows[drawn.positions[a:b] - tile.position]
@@ -185,8 +200,8 @@ def gather(
     n, d = shape
     weight = largest = 0.0
     squares = np.zeros(d)
-    mean = np.zeros(d) if MOMENTS in needs or GRAM in needs else None
-    gram = np.zeros((d, d)) if GRAM in needs else None
+    gram = np.zeros((d, d)) if wants_gram(needs, d) else None
+    mean = np.zeros(d) if MOMENTS in needs or gram is not None else None
     sample = None if drawn is None else np.empty((len(drawn.positions), d), np.float32)
     filled = 0
     bad: list[int] = []

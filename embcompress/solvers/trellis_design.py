@@ -26,6 +26,8 @@ _WINDOW = 16
 _ACTIVE = 0.55
 """Squared spread over squared step from which a coordinate tells of a row's gain."""
 _TINY = 1e-12
+_PADDING = 0.6
+"""Bits that the codes of a record leave over, as lengths are reckoned with."""
 _IMPOSSIBLE = 1e7
 """Costs of records with magnitudes that a class cannot hold."""
 
@@ -100,7 +102,8 @@ def log_gains(
     n = len(spreads)
     scaled = records.reshape(-1, n)[:, active] / spreads[active].astype(np.float32)
     squares = np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64) / max(int(active.sum()), 1)
-    return (0.5 * OCTAVE * np.log2(np.maximum(squares, _TINY))).reshape(-1, rows)
+    logs: NDArray[np.float64] = 0.5 * OCTAVE * np.log2(np.maximum(squares, _TINY))
+    return logs.reshape(-1, rows)
 
 
 def nearest_gains(
@@ -220,11 +223,11 @@ class Designer:
             self.tables = counted_tables(self.tables, seen, times, away)
         fits = got >= 0
         lost = self._uncoded(sample, order, got)
-        distortion = float((found[fits, 1] * step * step + lost[fits]).mean()) if fits.any() else 0.0
-        bits = float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
-        return Design(
-            self.tables, own, step, widest, narrower, active, bits, distortion
+        distortion = (
+            float((found[fits, 1] * step * step + lost[fits]).mean()) if fits.any() else 0.0
         )
+        bits = float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
+        return Design(self.tables, own, step, widest, narrower, active, bits, distortion)
 
     def finish(self, design: Design) -> Design:
         """The design with tables as small as they can be stored."""
@@ -250,7 +253,7 @@ class Designer:
         lengths, chosen = settle_lengths(curves, near, first_lengths(curves, near, len(gains)))
         pick = (near == chosen[:, None]).argmax(axis=1)
         mine = curves[np.arange(len(near)), pick]
-        bound = bounds_at(mine, lengths[chosen] - 0.6)
+        bound = bounds_at(mine, lengths[chosen].astype(np.float64) - _PADDING)
         lost = self._uncoded(sample, searcher.order, chosen)
         return replace(
             design,
@@ -298,11 +301,15 @@ def first_lengths(
     sums = np.bincount(near[good, 0], natural, count)
     times = np.bincount(near[good, 0], minlength=count)
     mean = float(natural.mean()) if len(natural) else 0.0
-    return np.ceil(np.where(times > 0, sums / np.maximum(times, 1), mean) + 1).astype(np.int64)
+    means: NDArray[np.float64] = np.where(times > 0, sums / np.maximum(times, 1), mean)
+    return np.ceil(means + 1).astype(np.int64)
 
 
 def settle_lengths(
-    curves: NDArray[np.float32], near: NDArray[np.int64], lengths: NDArray[np.int64], rounds: int = 4
+    curves: NDArray[np.float32],
+    near: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    rounds: int = 4,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Classes of records by the dual bound, and the best length of every class, in turn.
 
@@ -312,11 +319,10 @@ def settle_lengths(
         lengths: int64 [G], to begin with.
         rounds: How often.
     """
-    padding = 0.6  # bits that the codes of a record leave over on average
     chosen = near[:, 0]
     for _ in range(rounds):
         own = np.where(near >= 0, lengths[near], 0).astype(np.float64)
-        total = bounds_at(curves, own - padding) / LAMBDA + own
+        total = bounds_at(curves, own - _PADDING) / LAMBDA + own
         total[near < 0] = np.inf
         pick = total.argmin(axis=1)
         chosen = near[np.arange(len(near)), pick]
@@ -329,7 +335,7 @@ def settle_lengths(
             if len(records) < 4:
                 continue
             tried = np.arange(max(0, lengths[g] - _WINDOW), lengths[g] + _WINDOW + 1)
-            bound = bounds_at(mine[records][:, None], tried[None] - padding).sum(axis=0)
+            bound = bounds_at(mine[records][:, None], tried[None] - _PADDING).sum(axis=0)
             moved[g] = tried[(bound / LAMBDA + tried * len(records)).argmin()]
         lengths = moved
     return lengths, chosen
@@ -364,6 +370,10 @@ def solve_step(
         if below and above:
             at = 0.5 * (low + high)
         else:
-            at = min(at + stride, math.log(step * reach)) if below else max(at - stride, math.log(step / reach))
+            at = (
+                min(at + stride, math.log(step * reach))
+                if below
+                else max(at - stride, math.log(step / reach))
+            )
             stride *= 2
     return math.exp(at)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.codecs.base import StreamPiece
+from embcompress.codecs.stream import StreamPiece
 from embcompress.codecs.trellis import CONSTANT, RECORDS, Trellis
 from embcompress.solvers.encoder import Encoder
 from embcompress.solvers.trellis_design import Design, log_gains, nearest_gains
 from embcompress.solvers.trellis_frame import Frame
-from embcompress.solvers.trellis_search import LADDER, LAMBDA, SLACK, STEEP, Searcher
+from embcompress.solvers.trellis_search import LADDER, LAMBDA, SLACK, STEEP
 
 if TYPE_CHECKING:
-    from embcompress.methods.base import Context
+    from embcompress.solvers.run import Run
     from embcompress.tables.rows import Rows
 
 _SLACKS = (SLACK, 0.8, 2.0)
@@ -77,7 +77,7 @@ class Encoded:
 
 def mixed(first: Encoded, second: Encoded, count: int) -> Encoded:
     """The first records of one encoding and the others of another."""
-    from embcompress.kernels.stream import joined
+    from embcompress.kernels.stream_records import joined
 
     a, b = first.begins, second.begins
     pieces = [
@@ -202,7 +202,7 @@ class RecordEncoder:
             if slack is not None:
                 self._choose(coordinates, failed, price, classes, codes, bits, slack)
         for record in np.flatnonzero(classes >= len(self._design.classes.lengths)):
-            self._put_special(rows, record, classes, string, int(begins[record]))
+            self._put_special(rows, int(record), classes, string, int(begins[record]))
         total = int(lengths.sum())
         return Encoded(StreamPiece(classes, string, total), lengths, np.empty(0))
 
@@ -235,7 +235,7 @@ class RecordEncoder:
         string: NDArray[np.uint8],
         begin: int,
     ) -> None:
-        from embcompress.kernels.stream import copy_bits
+        from embcompress.kernels.stream_records import copy_bits
 
         codec = self.codec
         own = rows[record * codec.rows : (record + 1) * codec.rows]
@@ -254,7 +254,8 @@ class RecordEncoder:
         copy_bits(padded, 0, 8 * len(raw), string, begin)
 
     def _measured(self, rows: NDArray[np.float32], encoded: Encoded) -> Encoded:
-        from embcompress.codecs.base import Parts, StreamRows
+        from embcompress.codecs.base import Parts
+        from embcompress.codecs.stream import StreamRows
 
         codec = self.codec
         stream = StreamRows.build(codec.stream, encoded.piece.classes, encoded.piece.data)
@@ -302,6 +303,7 @@ class TrellisEncoder(Encoder):
         self._tiles: dict[tuple[int, int], int] = {}
 
     def encode(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, Any]:
+        """The records of a tile as they were settled; others are encoded as they come."""
         number = self._tiles.get((int(ids[0]), len(ids))) if len(ids) else None
         if number is None:
             return {RECORDS: self._coder.encode(rows, 1.0).piece}
@@ -310,7 +312,7 @@ class TrellisEncoder(Encoder):
     def encode_all(
         self,
         rows: Rows,
-        context: Context,
+        context: Run,
         wanted: float,
         cost: Callable[[Encoded], NDArray[np.float64]],
         cheaper: float,

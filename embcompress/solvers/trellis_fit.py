@@ -22,11 +22,11 @@ from embcompress.solvers.trellis_design import (
     solve_step,
 )
 from embcompress.solvers.trellis_encoder import EFFORTS, Encoded, RecordEncoder, TrellisEncoder
-from embcompress.solvers.trellis_frame import Frame, frame_of, water_level
+from embcompress.solvers.trellis_frame import frame_of, water_level
 from embcompress.solvers.trellis_search import LAMBDA
 
 if TYPE_CHECKING:
-    from embcompress.methods.base import Context
+    from embcompress.solvers.run import Run
     from embcompress.solvers.statistics import Statistics
     from embcompress.tables.rows import Rows, Tile
 
@@ -53,7 +53,7 @@ class Wish:
         states: Of the state machine.
         effort: A key of `EFFORTS`.
         rows: Rows of a record, or None to choose.
-        budget: Of all tables, spoken of later; or None.
+        open_ended: Whether the size is settled later, near ``nbytes``.
         nbytes: Of the rows' own tensors.
         error: Relative error instead of ``nbytes``.
     """
@@ -61,7 +61,7 @@ class Wish:
     states: int
     effort: str
     rows: int | None
-    budget: str | None = None
+    open_ended: bool = False
     nbytes: float | None = None
     error: float | None = None
 
@@ -93,9 +93,7 @@ def rows_of_record(wish: Wish, rows: Rows, constant: float) -> list[int]:
     return [r for r in tried if r <= max(n // 4, 1) and rows.aligned(r)] or [1]
 
 
-def sampled(
-    rows: Rows, found: Statistics, r: int, count: int, context: Context
-) -> NDArray[np.float32]:
+def sampled(rows: Rows, found: Statistics, r: int, count: int, context: Run) -> NDArray[np.float32]:
     """Rows of records drawn at random, in random order, float32 [s·r, D].
 
     Args:
@@ -116,7 +114,8 @@ def sampled(
     def one(tile: Tile) -> NDArray[np.float32]:
         a, b = np.searchsorted(chosen, [tile.position, tile.position + len(tile.rows)])
         mine = (chosen[a:b, None] - tile.position + np.arange(r)).reshape(-1)
-        return tile.rows[np.minimum(mine, len(tile.rows) - 1)]
+        found: NDArray[np.float32] = tile.rows[np.minimum(mine, len(tile.rows) - 1)]
+        return found
 
     parts = [*context.each(rows, one, "sampling")]
     drawn = np.concatenate([np.empty((0, rows.shape[1]), np.float32), *parts])
@@ -127,7 +126,7 @@ def sampled(
 class TrellisFit(TrellisEncoder, Elastic):
     """A fit, which encodes once it is told how large it may be."""
 
-    def __init__(self, rows: Rows, wish: Wish, context: Context) -> None:
+    def __init__(self, rows: Rows, wish: Wish, context: Run) -> None:
         """Fit to a sample.
 
         Args:
@@ -160,7 +159,12 @@ class TrellisFit(TrellisEncoder, Elastic):
         wide = plain.astype(np.float64)
         spreads = np.sqrt((wide * wide).mean(axis=0)) if len(plain) else np.zeros(plain.shape[1])
         samples = [
-            Sample(plain.reshape(len(plain) // own, own * plain.shape[1]), own, spreads, context.threads)
+            Sample(
+                plain.reshape(len(plain) // own, own * plain.shape[1]),
+                own,
+                spreads,
+                context.threads,
+            )
             for own in tried
         ]
         with context.progress.stage("fitting", self._effort.rounds + _COARSE):
@@ -202,7 +206,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         """The sample whose records have the best number of rows, at one step for all."""
         if not len(samples[0].records) or not (samples[0].spreads > 0).any():
             return samples[0]
-        step = math.sqrt(max(water_level(samples[0].spreads**2, bits), 1e-24) / 0.3)
+        step = math.sqrt(max(water_level(samples[0].spreads ** 2, bits), 1e-24) / 0.3)
         scores = []
         for sample in samples:
             self._sample = sample
@@ -298,19 +302,23 @@ class TrellisFit(TrellisEncoder, Elastic):
         TrellisEncoder.__init__(self, coder)
 
     @property
-    def budget(self) -> str | None:
-        return self._wish.budget
+    def open_ended(self) -> bool:
+        """Whether a budget is to be filled."""
+        return self._wish.open_ended
 
     @property
     def weights(self) -> int:
+        """Numbers in the rows."""
         n, d = self._rows.shape
         return n * d
 
     @property
     def stream_bits(self) -> int:
+        """Bits of all records."""
         return self._bits
 
     def fill(self, nbytes: int) -> None:
+        """Encode all rows so that the stream takes at most so many bytes."""
         self._fill(nbytes)
         n = self._rows.shape[0]
         taken = self.codec.stream.nbytes(n, self._bits)
@@ -365,3 +373,16 @@ def _bits_of(encoded: Encoded) -> NDArray[np.float64]:
 def _errors_of(encoded: Encoded) -> NDArray[np.float64]:
     return encoded.errors
 
+
+def empty_codec(rows: int, dim: int) -> Trellis:
+    """A codec of about the size of those that are fitted, for accounts."""
+    from embcompress.codecs.trellis_tables import Classes, Tables
+
+    tables = Tables(1, 11, -6, (), np.zeros((0, 3), np.int64))
+    gains, lengths = np.zeros((15, 1), np.int64), np.zeros(15, np.int64)
+    classes = Classes(gains, np.ones(15, np.float32), lengths)
+    offset, narrower = np.zeros(dim, np.int16), np.zeros(dim, np.uint8)
+    return Trellis(
+        dim, 1, np.ones(3, np.float32), offset, None, 0, narrower, tables, classes, False, False,
+        "fp16" if dim >= _LEAST_HALVES else "fp32",
+    )  # fmt: skip

@@ -128,7 +128,8 @@ def _widths(values: NDArray[np.float64], leak: float) -> NDArray[np.int64]:
     """Bits of every vector, so that what its rounding leaks is alike."""
     noise = np.array([_NOISE[b] for b in range(LEAST_BITS, MOST_BITS + 1)])
     wanted = leak / np.maximum(values, 1e-300)
-    return LEAST_BITS + np.minimum((noise > wanted[:, None]).sum(axis=1), len(noise) - 1)
+    found: NDArray[np.int64] = (noise > wanted[:, None]).sum(axis=1)
+    return LEAST_BITS + np.minimum(found, len(noise) - 1)
 
 
 def _worth(values: NDArray[np.float64], level: float, cost: NDArray[np.float64]) -> int:

@@ -151,7 +151,9 @@ def bounds_at(curves: NDArray[np.float32], lengths: NDArray[np.float64]) -> NDAr
         curves: float32 [..., 16].
         lengths: float64, broadcast with the rest.
     """
-    found: NDArray[np.float64] = np.full(np.broadcast_shapes(curves.shape[:-1], lengths.shape), -np.inf)
+    found: NDArray[np.float64] = np.full(
+        np.broadcast_shapes(curves.shape[:-1], lengths.shape), -np.inf
+    )
     for lane, multiplier in enumerate(LADDER.tolist()):
         np.maximum(found, curves[..., lane] - multiplier * lengths, out=found)
     return found

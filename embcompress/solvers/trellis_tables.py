@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Classes, Order, Tables, raw_bits
+from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Tables, raw_bits
 
 LOWEST = -6
 """The class of spread below which coordinates are not coded: a quarter of the step."""
-
 
 
 _SEEN = 20
@@ -27,16 +26,17 @@ def expected(spread_class: int, quantizer: int) -> NDArray[np.float64]:
     spread = 2.0 ** (spread_class / 3 - raw_bits(spread_class))
     levels = np.maximum(2.0 * np.arange(count + 1) - quantizer, 0)
     levels[0] = 0
-    shares = np.exp(-1.3 * levels / max(spread, 0.35))
+    shares: NDArray[np.float64] = np.exp(-1.3 * levels / max(spread, 0.35))
     shares[0] *= 1.3
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def to_frequencies(shares: NDArray[np.float64], precision: int) -> NDArray[np.int64]:
     """Whole frequencies of at least 1 that sum to 2**precision, near some shares."""
     size = 1 << precision
     ideal = shares / shares.sum() * size
-    found = np.maximum(1, np.floor(ideal + 0.5)).astype(np.int64)
+    found: NDArray[np.int64] = np.maximum(1, np.floor(ideal + 0.5)).astype(np.int64)
     while (over := int(found.sum() - size)) != 0:
         # the change that costs the fewest bits
         if over > 0:
@@ -81,7 +81,9 @@ def counted_tables(
         escape = len(tables.frequencies[t]) - 1
         own[:escape] = seen[t, :escape]
         own[-1] += seen[t, escape]
-        frequencies.append(to_frequencies(own + prior * (3 if own.sum() > 50 else 30), tables.precision))
+        frequencies.append(
+            to_frequencies(own + prior * (3 if own.sum() > 50 else 30), tables.precision)
+        )
         for k in (1, 2, 3):
             if times[t, k] > _SEEN:
                 shifts[t, k - 1] = np.clip(np.rint(128 * away[t, k] / times[t, k]), -127, 127)

@@ -88,7 +88,7 @@ class Choice:
     skipped: list[Skipped]
 
 
-def choose(source: Source, patterns: Sequence[str] = ()) -> Choice:
+def choose(source: Source, patterns: Sequence[str] = (), asker: str = "--tables") -> Choice:
     """Choose the tables of a source.
 
     Args:
@@ -96,6 +96,7 @@ def choose(source: Source, patterns: Sequence[str] = ()) -> Choice:
         patterns: Case-sensitive globs (``*``, ``?``, ``[…]``) over whole tensor names; a tensor's
             exact name always means that tensor. ``!GLOB`` excludes, whatever the order. With only
             exclusions, they narrow the choice by name; without any, names decide.
+        asker: Where the patterns stand, for messages.
 
     Returns:
         The tensors taken, at least one, and those skipped, each with its reason.
@@ -112,8 +113,9 @@ def choose(source: Source, patterns: Sequence[str] = ()) -> Choice:
             if not is_candidate(info):
                 raise BadInput(f"{source.shown}: {refusal(info)}")
     included = [pattern for pattern in patterns if not pattern.startswith("!")]
-    excluded = _excluded(source, [pattern[1:] for pattern in patterns if pattern.startswith("!")])
-    reasons = _by_pattern(source, included) if included else _by_name(source)
+    negated = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    excluded = _excluded(source, negated, asker)
+    reasons = _by_pattern(source, included, asker) if included else _by_name(source)
     taken: list[Taken] = []
     skipped: list[Skipped] = []
     for name, info in source.tensors.items():
@@ -145,38 +147,38 @@ def _check_names(source: Source) -> None:
             )
 
 
-def _excluded(source: Source, globs: list[str]) -> dict[str, str]:
+def _excluded(source: Source, globs: list[str], asker: str) -> dict[str, str]:
     """Give the excluded names, each with the first glob that excludes it."""
     excluded: dict[str, str] = {}
     for glob in globs:
-        for name in _matches(source, glob, "!" + glob):
+        for name in _matches(source, glob, "!" + glob, asker):
             excluded.setdefault(name, glob)
     return excluded
 
 
-def _matches(source: Source, glob: str, pattern: str) -> list[str]:
+def _matches(source: Source, glob: str, pattern: str, asker: str) -> list[str]:
     if glob in source.tensors:
         return [glob]
     names = [name for name in source.tensors if fnmatchcase(name, glob)]
     if not names:
         raise UsageError(
-            f"{source.shown}: --tables {quoted(pattern)} matches no tensor; "
+            f"{source.shown}: {asker} {quoted(pattern)} matches no tensor; "
             f"{_candidates(source, glob)}"
         )
     return names
 
 
-def _by_pattern(source: Source, globs: list[str]) -> dict[str, tuple[bool, str]]:
-    reasons = dict.fromkeys(source.tensors, (False, "not named by --tables"))
+def _by_pattern(source: Source, globs: list[str], asker: str) -> dict[str, tuple[bool, str]]:
+    reasons = dict.fromkeys(source.tensors, (False, f"not named by {asker}"))
     for glob in globs:
-        names = _matches(source, glob, glob)
+        names = _matches(source, glob, glob, asker)
         fitting = [name for name in names if is_candidate(source.tensors[name])]
         if not fitting and names == [glob]:
             raise BadInput(f"{source.shown}: tensor {quoted(glob)} {refusal(source.tensors[glob])}")
         if not fitting:
             first = names[0]
             raise UsageError(
-                f"{source.shown}: --tables {quoted(glob)} matches no 2-D float tensor "
+                f"{source.shown}: {asker} {quoted(glob)} matches no 2-D float tensor "
                 f"({quoted(first)} {why_no_table(source.tensors[first])}); "
                 f"{_candidates(source, glob)}"
             )

@@ -11,7 +11,7 @@ import io
 import re
 from dataclasses import dataclass
 from math import prod
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,25 @@ class NpyHeader:
     trailing: int
 
 
-def read_npy_header(file: SourceFile) -> NpyHeader:
+class Readable(Protocol):
+    """What a header is read from: a file, or the beginning of one inside an archive."""
+
+    @property
+    def shown(self) -> str:
+        """The name that messages print."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
+        ...
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Read bytes, fewer than asked for only where the file ends."""
+        ...
+
+
+def read_npy_header(file: Readable) -> NpyHeader:
     """Parse and check the header of an .npy file, versions 1 to 3.
 
     Args:
@@ -129,7 +147,7 @@ def read_npy_header(file: SourceFile) -> NpyHeader:
     return NpyHeader(dtype, order, fortran, shape, data_start, present - needed)
 
 
-def _literal(file: SourceFile, text: str) -> tuple[str, bool, tuple[int, ...]]:
+def _literal(file: Readable, text: str) -> tuple[str, bool, tuple[int, ...]]:
     if _STRUCTURED.search(text):
         _refuse(file, "records with fields (a structured dtype)")
     whole = _LITERAL.fullmatch(text)
@@ -150,7 +168,7 @@ def _literal(file: SourceFile, text: str) -> tuple[str, bool, tuple[int, ...]]:
     return descr[1:-1], truth == "True", shape
 
 
-def _element(file: SourceFile, descr: str) -> tuple[str, str]:
+def _element(file: Readable, descr: str) -> tuple[str, str]:
     match = _TYPE.fullmatch(descr)
     order, kind, size = match.groups() if match else ("", "", "")
     dtype = _NUMBERS.get(kind + size)
@@ -166,11 +184,11 @@ def _brief(shape: tuple[int, ...]) -> str:
     return text if len(text) <= 80 else f"{text[:60]}… ({len(shape)} dimensions)"
 
 
-def _fail(file: SourceFile, cause: str) -> NoReturn:
+def _fail(file: Readable, cause: str) -> NoReturn:
     raise BadInput(f"{file.shown}: damaged .npy header: {cause}")
 
 
-def _refuse(file: SourceFile, content: str) -> NoReturn:
+def _refuse(file: Readable, content: str) -> NoReturn:
     raise BadInput(f"{file.shown}: holds {content}; a table is a 2-D array of floats")
 
 

@@ -54,6 +54,10 @@ class Rows(Protocol):
         """Read one tile; safe from several threads."""
         ...
 
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Original row numbers of a tile, without reading it: int64 [b], ascending."""
+        ...
+
     def aligned(self, count: int) -> bool:
         """Whether every tile begins at a position that is a multiple of ``count``."""
         ...

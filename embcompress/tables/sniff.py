@@ -33,7 +33,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "zstandard data; unpack it with unzstd first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file; save the table as .npy or .safetensors"),
-    (b"PAR1", "a Parquet file; save the table as .npy or .safetensors"),
+    (b"PAR1", "a Parquet file; embcompress convert makes it .safetensors"),
     (b"ARROW1", "an Arrow file; save the table as .npy or .safetensors"),
     (b"GGUF", "a GGUF file; start from the unquantized .safetensors"),
     (b"MATLAB", "a MATLAB file; save the table as .npy"),
@@ -66,7 +66,10 @@ def sniff(file: SourceFile) -> Sniffed:
     if other is not None:
         return Sniffed("other", other)
     if _is_text(head):
-        return Sniffed("text", "text (CSV or word vectors?); save the numbers as .npy")
+        return Sniffed(
+            "text",
+            "text (CSV or word vectors?); embcompress convert makes word vectors .safetensors",
+        )
     if file.path.endswith(".safetensors"):
         return Sniffed("safetensors", "a damaged safetensors file")
     return Sniffed("other", f"neither .npy nor .safetensors (it starts with {head[:8].hex(' ')})")
@@ -83,14 +86,14 @@ def _other(head: bytes) -> str | None:
     if _PICKLE.match(head):
         return (
             "a Python pickle (an old .pt or .pkl file), which is never unpickled here; "
-            "load it in torch and save it as .safetensors"
+            "embcompress convert reads tensors of a .pt file and makes them .safetensors"
         )
     if _FAISS.match(head) and not _is_text(head):
         return "a faiss index; save the vectors themselves as .npy"
     if _HTML.match(head):
         return "an HTML page (an error page saved by a download?); fetch the file again"
     if head.lstrip()[:1] in (b"{", b"[") and _is_text(head):
-        return "JSON text; name the .npy or .safetensors file itself"
+        return "JSON text; name the .npy or .safetensors file itself, or a model's folder"
     return None
 
 
@@ -102,7 +105,7 @@ def _is_text(head: bytes) -> bool:
 
 def _zip(head: bytes) -> str:
     if b"data.pkl" in head or b".format_version" in head or b"/version" in head:
-        return "a torch checkpoint (.pt); load it in torch and save it as .safetensors"
+        return "a torch checkpoint (.pt); embcompress convert makes it .safetensors"
     if b".npy" in head:
-        return "a zip of arrays (.npz); save each array as .npy"
+        return "a zip of arrays (.npz); embcompress convert makes it .safetensors"
     return "a zip archive; unpack it first"

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from embcompress.errors import BadInput, UsageError
 from embcompress.tables.base import Table
+from embcompress.tables.checkpoint import Checkpoint, open_checkpoint
 from embcompress.tables.file import SourceFile
-from embcompress.tables.header import FLOATS, TensorInfo, read_header
+from embcompress.tables.folder import ModelFiles, is_index
+from embcompress.tables.header import FLOATS, TensorInfo
+from embcompress.tables.keys import Keys, read_keys, vocabulary
 from embcompress.tables.npy import NpyTable, read_npy_header
-from embcompress.tables.quoting import listed, quoted
-from embcompress.tables.safetensors import SafetensorsTable, read_raw
+from embcompress.tables.quoting import listed, quoted, shown
+from embcompress.tables.safetensors import SafetensorsTable
 from embcompress.tables.sniff import sniff
 from embcompress.tables.weights import stored_type, to_float32
 
@@ -41,29 +44,30 @@ class Candidate:
 
 
 class Source(ABC):
-    """An open file that tables are read from; a context manager.
+    """An open file, or the files of a model, that tables are read from; a context manager.
 
     Attributes:
         path: The path as it was given.
         shown: The path as messages print it.
-        kind: The file's format.
-        bytes: Bytes in the file.
+        kind: The format.
+        bytes: Bytes in the file, or in the shards and their index.
         tensors: All tensors by name, in the order of their data. An .npy file has one, called as
             the file without its suffix.
-        metadata: The ``__metadata__`` of a safetensors file.
+        metadata: The ``__metadata__`` of a safetensors file, or of all shards.
         notes: Things worth telling that are no fault, one line each.
         warnings: Faults that do no harm, one line each.
+        files: The folder and files of a model; None when the source is one file.
     """
 
     kind: Literal["npy", "safetensors"]
+    files: ModelFiles | None = None
 
     def __init__(
-        self, file: SourceFile, tensors: dict[str, TensorInfo], metadata: dict[str, str]
+        self, path: str, size: int, tensors: dict[str, TensorInfo], metadata: dict[str, str]
     ) -> None:
-        self._file = file
-        self.path = file.path
-        self.shown = file.shown
-        self.bytes = file.size
+        self.path = path
+        self.shown = shown(path)
+        self.bytes = size
         self.tensors = tensors
         self.metadata = metadata
         self.notes: list[str] = []
@@ -121,19 +125,40 @@ class Source(ABC):
             IndexError: The range is not within the tensor.
             IOFailure: The file ends early or cannot be read.
         """
-        return read_raw(self._file, self._data_start, info, start, stop)
+        if stop < start:
+            raise IndexError(f"bytes {start} to {stop} of a tensor")
+        data = bytearray(stop - start)
+        self.read_raw_into(info, memoryview(data), start)
+        return bytes(data)
 
+    def row_keys(self, name: str) -> Keys | None:
+        """The keys of a table's rows, if they lie beside it; see ``Artifact.row_keys``."""
+
+        def raw(tensor: str) -> NDArray[np.uint8]:
+            info = self.tensors[tensor]
+            return np.frombuffer(self.read_raw(info, 0, info.nbytes), np.uint8)
+
+        n = self.tensors[name].shape[0]
+        found = read_keys(self.tensors, raw, name, n, self.shown)
+        if found is None and self.files is not None:
+            found = vocabulary(self.files.folder, n)
+        return found
+
+    @abstractmethod
+    def read_raw_into(self, info: TensorInfo, buffer: memoryview, start: int) -> None:
+        """Read a range of a tensor's bytes into a buffer; see ``read_raw``."""
+
+    @abstractmethod
     def unchanged(self) -> None:
-        """Check that this is still the file that was opened.
+        """Check that this is still what was opened.
 
         Raises:
-            IOFailure: Its size, modification time or identity changed.
+            IOFailure: A file's size, modification time or identity changed.
         """
-        self._file.unchanged()
 
+    @abstractmethod
     def close(self) -> None:
         """Close the file; its tables cannot be read afterwards."""
-        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,11 +177,6 @@ class Source(ABC):
             raise BadInput(f"{self.shown}: has no tensor {quoted(name)}")
         return info
 
-    @property
-    @abstractmethod
-    def _data_start(self) -> int:
-        """Offset of the data section, in bytes."""
-
     @abstractmethod
     def _table(self, info: TensorInfo) -> Table:
         """Give the table of a candidate."""
@@ -167,21 +187,31 @@ class Source(ABC):
 
 
 class SafetensorsSource(Source):
-    """A safetensors file."""
+    """A safetensors file, or the files of a model."""
 
     kind = "safetensors"
 
-    def __init__(self, file: SourceFile) -> None:
-        """Read the header; see ``read_header`` for what it raises."""
-        self._header = read_header(file)
-        super().__init__(file, self._header.tensors, self._header.metadata)
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Take the tensors of open files."""
+        self._checkpoint = checkpoint
+        super().__init__(checkpoint.path, checkpoint.bytes, checkpoint.tensors, checkpoint.metadata)
+        self.files = checkpoint.files
+        self.warnings += checkpoint.warnings
 
-    @property
-    def _data_start(self) -> int:
-        return self._header.data_start
+    def read_raw_into(self, info: TensorInfo, buffer: memoryview, start: int) -> None:
+        """Read bytes of a tensor."""
+        self._checkpoint.read_into(info.name, buffer, start)
+
+    def unchanged(self) -> None:
+        """Check the files."""
+        self._checkpoint.unchanged()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._checkpoint.close()
 
     def _table(self, info: TensorInfo) -> Table:
-        return SafetensorsTable(self._file, info, self._data_start)
+        return SafetensorsTable(self._checkpoint, info)
 
     def _read_tensor(self, info: TensorInfo) -> NDArray[Any]:
         stored = stored_type(info.dtype)
@@ -203,11 +233,12 @@ class NpySource(Source):
 
     def __init__(self, file: SourceFile) -> None:
         """Read the header; see ``read_npy_header`` for what it raises."""
+        self._file = file
         self._header = header = read_npy_header(file)
         name = os.fsencode(Path(file.path).stem).decode(errors="replace")
         data_bytes = file.size - header.data_start - header.trailing
         info = TensorInfo(name, header.dtype, header.shape, 0, data_bytes)
-        super().__init__(file, {name: info}, {})
+        super().__init__(file.path, file.size, {name: info}, {})
         if header.fortran and len(header.shape) > 1:
             self.notes.append(
                 f"{file.shown}: columns, not rows, are contiguous (Fortran order); reading rows is "
@@ -218,9 +249,19 @@ class NpySource(Source):
                 f"{file.shown}: {header.trailing:,} bytes after the array are ignored"
             )
 
-    @property
-    def _data_start(self) -> int:
-        return self._header.data_start
+    def read_raw_into(self, info: TensorInfo, buffer: memoryview, start: int) -> None:
+        """Read bytes of the array."""
+        if not 0 <= start <= start + buffer.nbytes <= info.nbytes:
+            raise IndexError(f"{buffer.nbytes} bytes from {start} of an array of {info.nbytes}")
+        self._file.read_into(buffer, self._header.data_start + start)
+
+    def unchanged(self) -> None:
+        """Check the file."""
+        self._file.unchanged()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def _table(self, info: TensorInfo) -> Table:
         return NpyTable(self._file, self._header, info.name)
@@ -254,10 +295,11 @@ def refusal(info: TensorInfo) -> str:
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """Open a file that tables are to be read from, telling its format by its content.
+    """Open what tables are to be read from, telling a file's format by its content.
 
     Args:
-        path: An .npy or .safetensors file, under any name.
+        path: An .npy or .safetensors file under any name, a model's folder, or the index of its
+            shards.
 
     Returns:
         The open source. An .npy file of integers or of another number of dimensions opens too, for
@@ -267,13 +309,15 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         BadInput: There is no such file, it is of another kind (the message says which), or damaged.
         IOFailure: The system refuses to open or read it.
     """
+    if os.path.isdir(path) or is_index(path):
+        return SafetensorsSource(open_checkpoint(path))
     file = SourceFile(path)
     try:
         found = sniff(file)
         if found.kind == "npy":
             return NpySource(file)
         if found.kind == "safetensors":
-            return SafetensorsSource(file)
+            return SafetensorsSource(Checkpoint(file.path, None, [file]))
         raise BadInput(f"{file.shown}: is {found.what}")
     except BaseException:
         file.close()
@@ -284,7 +328,7 @@ def read_table(path: str | os.PathLike[str], name: str | None = None) -> NDArray
     """Read a whole table into memory.
 
     Args:
-        path: An .npy or .safetensors file.
+        path: An .npy or .safetensors file, or a model's folder.
         name: A 2-D float tensor; may be left out when the file has only one.
 
     Returns:

@@ -123,5 +123,5 @@ def test_part_of_the_tables(model, run, tmp_path):
 
 
 def test_behind_a_rotation(glove_slice):
-    with pytest.raises(UsageError, match="over all tables together"):
+    with pytest.raises(UsageError, match="of whole tables"):
         compress(glove_slice[:500], Rotate(then="xlightfm --budget 8x"))

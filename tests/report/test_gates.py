@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from embcompress.errors import UsageError
-from embcompress.report.gates import Gates, check, failure_lines
+from embcompress.report.gates import Gates, check
+from embcompress.report.verdicts import failure_lines
 from tests.report.making import errors, report, table
 
 

@@ -66,7 +66,7 @@ def test_json_and_back():
     text = json.dumps(found.to_json(), allow_nan=False)
     assert Report.from_json(json.loads(text)) == found
     document = json.loads(text)
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["tables"][0]["ratio"] == 25_600 / 4200
     assert document["total"]["passed_through_bytes"] == 100
 
@@ -93,7 +93,7 @@ def change(path, value):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (change(["schema"], 2), "schema 2 where 1 is known"),
+        (change(["schema"], 1), "schema 1 where 2 is known"),
         (change(["schema"], None), "schema None"),
         (change(["seed"], None), "base.json: lacks seed"),
         (change(["colour"], "red"), "base.json: has unknown colour"),

@@ -33,6 +33,21 @@ class Case:
         return f"{self.number}-{self.what.replace(' ', '-')}"
 
 
+@dataclass(frozen=True)
+class FolderCase:
+    """A bad folder of a model; every refusal is a BadInput that holds all the words."""
+
+    number: int
+    what: str
+    files: dict[str, bytes]
+    words: tuple[str, ...]
+    links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.number}-{self.what.replace(' ', '-')}"
+
+
 def _saved(array: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=True)
@@ -232,3 +247,98 @@ CASES = [
         40, "LFS", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "git lfs pull"
     ),
 ]
+
+_ONE = "model-00001-of-00002.safetensors"
+_TWO = "model-00002-of-00002.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+def _matrix(*names: str, rows: int = 2, dtype: str = "F32", **metadata: str) -> bytes:
+    size = rows * 2 * {"F32": 4, "F16": 2}[dtype]
+    entries = {n: entry(dtype, [rows, 2], size * i, size * (i + 1)) for i, n in enumerate(names)}
+    return safetensors({"__metadata__": metadata, **entries}, bytes(size * len(names)))
+
+
+def _index(**weight_map: Any) -> bytes:
+    return json.dumps({"metadata": {"total_size": 32}, "weight_map": weight_map}).encode()
+
+
+def _rows(offsets: Any, rows: int = 2, dtype: str = "F32", name: str = "emb") -> bytes:
+    """A file as torch's writer of row shards makes it."""
+    info = offsets if isinstance(offsets, str) else json.dumps({name: {"saved_offsets": offsets}})
+    return _matrix(name, rows=rows, dtype=dtype, DCP_SHARDING_INFO=info, DCP_VERSION="1.0")
+
+
+def _folder(number: int, what: str, files: dict[str, bytes], *words: str) -> FolderCase:
+    return FolderCase(number, what, files, words)
+
+
+_SHARD_1 = "shard-00001-model-00001-of-00001.safetensors"
+_SHARD_2 = "shard-00002-model-00001-of-00001.safetensors"
+_BOTH = {_ONE: _matrix("emb"), _TWO: _matrix("head")}
+
+FOLDER_CASES = [
+    _folder(14, "shard missing", {_INDEX: _index(emb=_ONE, head=_TWO), _ONE: _matrix("emb")},
+            "1 of its 2 shards", _TWO),
+    _folder(14, "all shards missing", {_INDEX: _index(emb=_ONE, head=_TWO)}, _ONE, _TWO),
+    _folder(15, "tensor in no shard", {**_BOTH, _INDEX: _index(emb=_ONE, head=_TWO, tail=_TWO)},
+            "'tail'", _TWO, "lacks it"),
+    _folder(15, "tensor in another shard", {**_BOTH, _INDEX: _index(emb=_TWO, head=_ONE)},
+            "'emb'", "lacks it", f"'{_ONE}' has it"),
+    _folder(16, "climbing", {_INDEX: _index(emb="../emb.safetensors")}, "../emb", "below"),
+    _folder(16, "climbing inside", {_INDEX: _index(emb="a/../../emb.safetensors")}, "below"),
+    _folder(16, "absolute", {_INDEX: _index(emb="/etc/passwd")}, "/etc/passwd", "below"),
+    _folder(16, "backslash", {_INDEX: _index(emb="..\\emb.safetensors")}, "below"),
+    _folder(16, "zero byte", {_INDEX: _index(emb="a\0b")}, "below"),
+    _folder(16, "empty name", {_INDEX: _index(emb="")}, "below"),
+    FolderCase(16, "link out of the folder", {_INDEX: _index(emb=_ONE)}, ("link", "out", _ONE),
+               links=((_ONE, "../outside.safetensors"),)),
+    FolderCase(16, "single file a link out", {}, ("link", "out"),
+               links=(("model.safetensors", "../outside.safetensors"),)),
+    _folder(17, "value an object", {_INDEX: _index(emb={"file": _ONE})}, "'emb'", "not a string"),
+    _folder(17, "value a number", {_INDEX: _index(emb=1)}, "'emb'", "not a string"),
+    _folder(17, "no weight map", {_INDEX: b'{"metadata": {}}'}, "no weight_map"),
+    _folder(17, "weight map a list", {_INDEX: b'{"weight_map": []}'}, "weight_map", "object"),
+    _folder(17, "weight map empty", {_INDEX: b'{"weight_map": {}}'}, "weight_map"),
+    _folder(17, "not JSON", {_INDEX: b"weights"}, _INDEX, "not an object"),
+    _folder(17, "cut", {_INDEX: _index(emb=_ONE)[:-3], **_BOTH}, "damaged JSON"),
+    _folder(17, "tail", {_INDEX: _index(emb=_ONE, head=_TWO) + b"x", **_BOTH}, "follows its end"),
+    _folder(17, "deep", {_INDEX: b'{"metadata": {"a": ' + b"[" * 300_000}, "damaged JSON"),
+    _folder(17, "not UTF-8", {_INDEX: b'{"weight_map": {"\xff": "a"}}'}, "UTF-8"),
+    _folder(17, "half a pair", {_INDEX: b'{"weight_map": {"\\ud800": "a"}}'}, "surrogate"),
+    _folder(18, "in two shards", {_ONE: _matrix("emb"), _TWO: _matrix("emb", "head"),
+                                  _INDEX: _index(emb=_ONE, head=_TWO)}, "'emb'", "two shards"),
+    _folder(18, "twice in the index", {
+        _INDEX: f'{{"weight_map": {{"emb": "{_ONE}", "emb": "{_TWO}"}}}}'.encode(), **_BOTH,
+    }, "'emb'", "twice"),
+    _folder(18, "no index", _BOTH, "no index", _ONE, _TWO),
+    _folder(20, "gap", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([3, 0])},
+            "'emb'", "rows 2 to 2", "no file", "missing"),
+    _folder(20, "first rows missing", {_SHARD_1: _rows([2, 0]), _SHARD_2: _rows([4, 0])},
+            "rows 0 to 1", "no file"),
+    _folder(20, "overlap", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([1, 0])},
+            "rows 1 to 1", "two files", _SHARD_1, _SHARD_2),
+    _folder(20, "same rows", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([0, 0])}, "rows 0 to 1"),
+    _folder(20, "columns", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([0, 2])}, "columns"),
+    _folder(20, "dtypes differ", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([2, 0], dtype="F16")},
+            "F32 [2, 2]", "F16 [2, 2]"),
+    _folder(20, "offsets of one dimension", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([2])},
+            "2 dimensions", "of 1"),
+    _folder(20, "negative offset", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows([-1, 0])}, "integers"),
+    _folder(20, "offsets text", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows("2")}, "not an object"),
+    _folder(20, "offsets deep", {_SHARD_1: _rows([0, 0]), _SHARD_2: _rows("{" * 9999)}, "damaged"),
+    _folder(20, "a file of another kind", {_SHARD_1: _rows([0, 0]), _TWO: _matrix("head")},
+            "no index"),
+    _folder(39, "shard an HTML page", {_INDEX: _index(emb=_ONE), _ONE: b"<html></html>"}, "HTML"),
+    _folder(40, "shard an LFS pointer", {
+        _INDEX: _index(emb=_ONE), _ONE: b"version https://git-lfs.github.com/spec/v1\noid x\n",
+    }, "git lfs pull"),
+    _folder(14, "distributed checkpoint", {".metadata": b"\x80\x02", "__0_0.distcp": b"PK"},
+            "pickle", "HuggingFaceStorageWriter"),
+    _folder(14, "torch files", {"pytorch_model.bin": b"PK"}, "embcompress convert"),
+    _folder(14, "weights further down", {"0_StaticEmbedding/model.safetensors": _matrix("emb")},
+            "further down", "0_StaticEmbedding"),
+    _folder(14, "no weights", {"config.json": b"{}"}, "without .safetensors"),
+    _folder(14, "two indices", {"a.safetensors.index.json": b"{}", "b.safetensors.index.json": b""},
+            "2 indices"),
+]  # fmt: skip

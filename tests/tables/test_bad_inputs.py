@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from embcompress.errors import BadInput, EmbcompressError, IOFailure, UsageError
 from embcompress.tables.source import open_source
 
-from .bad_inputs import CASES
+from .bad_inputs import CASES, FOLDER_CASES
 from .making import entry, npy, npy_header, read_everything, safetensors
 
 
@@ -46,7 +46,23 @@ def test_refused(case, tmp_path):
     refuse(path, case.words)
 
 
+@pytest.mark.parametrize("case", FOLDER_CASES, ids=[case.id for case in FOLDER_CASES])
+def test_folder_refused(case, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "outside.safetensors").write_bytes(
+        safetensors({"emb": entry("F32", [2, 2], 0, 16)}, bytes(16))
+    )
+    for name, content in case.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    for name, target in case.links:
+        (folder / name).symlink_to(target)
+    refuse(folder, case.words)
+
+
 def test_numbers_of_the_table_are_all_there():
+    assert {case.number for case in FOLDER_CASES} >= {14, 15, 16, 17, 18, 20}
     assert {case.number for case in CASES} >= {*range(1, 14), 21, 22, 23, 25, 28, 29, 30, 39, 40}
 
 
@@ -86,7 +102,7 @@ def test_missing_file(tmp_path):
 
 
 def test_directory_and_pipe(tmp_path):
-    refuse(tmp_path, ["is a directory"])
+    refuse(tmp_path, ["is an empty folder"])
     os.mkfifo(tmp_path / "pipe.npy")
     refuse(tmp_path / "pipe.npy", ["not a regular file"])
 

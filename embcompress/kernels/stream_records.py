@@ -6,7 +6,7 @@ record is found by adding up the lengths of at most 63 others.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,11 +89,11 @@ def locate_records(
         code = code_at(string, record * bits, mask)
         end = begin + lengths[code]
         if code >= known or begin < 0 or begin > room or end > room:
-            return records[i]
+            return int(records[i])
         classes[i] = code
         begins[i] = begin
         last = record
-    return np.int64(-1)
+    return -1
 
 
 @kernel(f"void({BYTES_1D}, int64, int64, Array(uint8, 1, 'C'), int64)")
@@ -109,12 +109,12 @@ def copy_bits(
         target: uint8, zeros from bit ``at`` on, with 8 bytes after the last bit.
         at: First bit of the target.
     """
-    done = np.int64(0)
+    done = 0
     while done < count:
         bit = at + done
-        size = min(np.int64(8) - (bit & 7), count - done)
+        size = min(8 - (bit & 7), count - done)
         byte = (np.int64(uint64_at(source, (start + done) >> 3)) >> ((start + done) & 7)) & (
-            (np.int64(1) << size) - 1
+            (1 << size) - 1
         )
         target[bit >> 3] |= np.uint8(byte << (bit & 7))
         done += size

@@ -1,0 +1,1 @@
+"""Other formats into safetensors, streamed: word vectors, .pt, .npz, vector files, parquet."""
