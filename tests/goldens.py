@@ -25,10 +25,16 @@ from embcompress.codecs.product import Product
 from embcompress.codecs.projected import Projected
 from embcompress.codecs.scalar_codebook import ScalarCodebook
 from embcompress.codecs.sparse import Sparse
+from embcompress.codecs.stream import StreamPiece
 from embcompress.codecs.tensor_train import TensorTrain
+from embcompress.codecs.trellis import CONSTANT, Trellis
+from embcompress.codecs.trellis_basis import Basis
+from embcompress.codecs.trellis_tables import Classes, Family, Tables
 from embcompress.codecs.uniform import Uniform
 from embcompress.kernels.bits import pack_codes
 from embcompress.kernels.product import pack_product
+from embcompress.kernels.rans import write_records
+from embcompress.kernels.stream_records import copy_bits
 from embcompress.solvers.sparsity import SparseEncoder
 
 N, D = 70, 13
@@ -112,6 +118,42 @@ def _fields_hashed():
     return rowmap, (*segments, Segment(cold - 20, quotient))
 
 
+def _frequencies(count, precision):
+    """Whole numbers that fall by a third each and sum to 2**precision."""
+    found = [1]
+    for _ in range(count):
+        found.append(found[-1] * 3 // 2 + 1)
+    found = np.array(found[::-1], np.int64) << 40
+    found = np.maximum(found * 2**precision // found.sum(), 1)
+    found[0] += 2**precision - found.sum()
+    return found
+
+
+def _trellis(states, r, numbers, *, with_basis, own_steps, constant, rule=False):
+    """Classes of spread on both sides of those that leave raw bits."""
+    random = np.random.default_rng(states)
+    n, lowest, quantizers = (7 if with_basis else D), 11, 1 + (states > 1)
+    count = 6 * quantizers
+    tables = Tables(
+        states, 9, lowest, tuple(_frequencies(5 + t % 4, 9) for t in range(count)),
+        random.integers(-127, 128, (count, 3)),
+    )  # fmt: skip
+    if rule:
+        tables = Family(3, 20, 14).tables(states, 9, lowest, count)
+    widths = random.integers(2, 13, n)
+    codes = random.integers(-(2**11), 2**11, (n, D)) >> (12 - widths)[:, None]
+    basis = Basis(widths.astype(np.uint8), random.integers(4, 9, n).astype(np.uint8), codes)
+    units = np.array([0.001, 0.125, 0.0001], np.float32)
+    steps = np.array([0.5, 0.25, 0.75], np.float32) if own_steps else np.full(3, units[1])
+    gains = random.integers(-30, 20, (3, r)) * (20 if own_steps else 1)
+    classes = Classes(gains, steps, np.array([0, 70, 170 * r], np.int64))
+    return Trellis(
+        D, r, units, random.integers(-300, 300, D).astype(np.int16), basis if with_basis else None,
+        130, random.integers(0, 60, n).astype(np.uint8), tables, classes, own_steps, constant,
+        numbers,
+    )  # fmt: skip
+
+
 def _masks():
     """Three fields: no column kept, some of them before a bit string, all of them."""
     some = Columns(D, np.array([0, 3, 4, 12]), _numbers(D - 4), Centroids(4, True, _halves(9, 4)))
@@ -150,6 +192,26 @@ def _sparse(index, numbers, nonzeros=None, scale=None):
 
 
 CASES = {
+    "trellis": lambda: _whole(
+        _trellis(8, 1, "fp16", with_basis=True, own_steps=False, constant=True)
+    ),
+    "trellis-plain": lambda: _whole(
+        _trellis(1, 3, "fp32", with_basis=False, own_steps=True, constant=False)
+    ),
+    "trellis-inner": lambda: _whole(
+        Projected(
+            D,
+            _numbers(D),
+            None,
+            _trellis(32, 4, "fp16", with_basis=True, own_steps=False, constant=True),
+        )
+    ),
+    "trellis-rule": lambda: _whole(
+        _trellis(8, 2, "fp16", with_basis=False, own_steps=False, constant=True, rule=True)
+    ),
+    "trellis-4": lambda: _whole(
+        _trellis(4, 2, "fp16", with_basis=False, own_steps=False, constant=True)
+    ),
     **{f"uniform-{b}": lambda b=b: _whole(Uniform(D, b, D, True)) for b in range(1, 9)},
     "uniform-groups-fp32": lambda: _whole(Uniform(D, 4, 5, False)),
     "codebook-row": lambda: _whole(ScalarCodebook(D, 3, True, None)),
@@ -299,6 +361,70 @@ def strings(segment: Segment) -> dict[str, np.ndarray]:
     return {p.name: random.integers(0, len(book) or 2**p.bits, segment.rows) for p in packed}
 
 
+def stream_pieces(segment: Segment) -> dict[str, list[StreamPiece]]:
+    """Records of streams: random codes in the trellis classes, random numbers in the others."""
+    innermost = segment.codec
+    while isinstance(innermost, Projected | Columns):
+        innermost = innermost.inner
+    return {
+        stream.name: [
+            _records(innermost, count, start)
+            for start, count in ((0, 40), (40, stream.records(segment.rows) - 40))
+            if count > 0
+        ]
+        if stream.records(segment.rows) > 40
+        else [_records(innermost, stream.records(segment.rows), 0)]
+        for stream in segment.codec.layout().streams
+    }
+
+
+def _records(codec: Trellis, count: int, start: int) -> StreamPiece:
+    random = np.random.default_rng([count, start])
+    tables, order, stream = codec.tables, codec.order, codec.stream
+    classes = random.integers(0, len(stream.lengths), count)
+    plain = np.where(classes < 3, classes, -1)
+    codes = np.zeros((count, codec.rows * codec.coordinates), np.int32)
+    bits = np.zeros(count)
+    for i, g in enumerate(plain):
+        s = 0
+        for q in range(order.counts[g] if g >= 0 else 0):
+            t = order.tables[g, q] + (s & 1 if tables.states > 1 else 0)
+            m = int(random.integers(0, 4)) if random.random() < 0.9 else int(tables.most[t] + 7)
+            m = (m << int(tables.low[t])) + int(tables.low[t] > 0)
+            high = min(m >> int(tables.low[t]), tables.most[t])
+            raw_bits = tables.low[t] + 8 * (high == tables.most[t]) + (m > 0)
+            bit_count = 9 - np.log2(tables.wide[t, high]) + raw_bits
+            if bits[i] + bit_count > stream.lengths[g] - 12:
+                m = 0  # what follows costs next to nothing
+                bit_count = 9 - np.log2(tables.wide[t, 0])
+            if bits[i] + bit_count > stream.lengths[g] - 3:
+                plain[i], classes[i] = -1, codec.raw_class
+                break
+            codes[i, q] = m if random.random() < 0.5 else -m
+            bits[i] += bit_count
+            s = tables.moves[s, m & 1]
+    lengths = np.array(stream.lengths)[classes]
+    begins = np.cumsum(lengths) - lengths
+    data = np.zeros(int(lengths.sum()) // 8 + 17, np.uint8)
+    came = np.zeros(count, np.uint8)
+    write_records(
+        codes, plain, order.tables, order.counts, codec.classes.lengths, bits, tables.moves,
+        tables.most, tables.low, tables.wide, tables.first, tables.ranked, tables.precision,
+        begins, data, came,
+    )  # fmt: skip
+    assert (came == (plain >= 0)).all()
+    for i in np.flatnonzero(plain < 0):
+        if codec.raw == "fp32" or classes[i] == codec.constant_class:
+            raw = random.standard_normal(lengths[i] // 32).astype("<f4").view(np.uint8)
+        else:
+            halves = random.standard_normal((codec.rows, D)).astype("<f2").view("<u2")
+            halves[0, :3] = CONSTANT, *np.array([0.1], "<f4").view("<u2")
+            raw = halves.reshape(-1).view(np.uint8)
+        copy_bits(np.append(raw, np.zeros(8, np.uint8)), 0, int(lengths[i]), data, int(begins[i]))
+    total = int(lengths.sum())
+    return StreamPiece(classes, data[: (total + 7) // 8 + 8], total)
+
+
 SHARD_BYTES = {"shards": 500}
 """Cases that are a folder of shards, with the most bytes of tensors in one."""
 
@@ -328,6 +454,9 @@ def artifact(name: str, folder: Path) -> np.ndarray:
             parts = sparse_parts(segment)
             for name_of_part in segment.codec.layout().ragged:
                 sink.put_ragged(i, name_of_part, parts[name_of_part])
+            for name_of_stream, pieces in stream_pieces(segment).items():
+                for piece in pieces:
+                    sink.put_stream(i, name_of_stream, piece)
         writer.close_ragged()
         writer.finish({form.name: np.zeros(len(MEASURED))})
         writer.commit()

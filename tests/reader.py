@@ -427,6 +427,27 @@ def slots(frequencies, precision):
     return m[order], frequencies[m][order], rank[order]
 
 
+def family(c, z, config):
+    """Frequencies by the rule of a small table."""
+    spread = (65536, 82570, 104032)[c % 3]
+    octaves = c // 3 - max(0, c // 3 - 4)
+    spread = spread << octaves if octaves >= 0 else spread >> -octaves
+    count = min(100, (12 * spread // 5 + 163840) >> 16)
+    square = max((spread * config["width"] >> 4) ** 2 >> 16, 1)
+    shares = []
+    for m in range(count + 1):
+        level = 2 * m - z if m else 0
+        share = 65536
+        for _ in range(config["shape"]):
+            share = share * ((square << 16) // (square + (level**2 << 16))) >> 16
+        shares.append(share)
+    shares[0] = shares[0] * config["zero"] >> 4
+    size = 2 ** config["precision"]
+    found = [1 + share * (size - len(shares)) // sum(shares) for share in shares]
+    found[0] += size - sum(found)
+    return np.array(found)
+
+
 class Bits:
     """States of many records, decoded side by side."""
 
@@ -472,10 +493,15 @@ def trellis(config, d, fields, shared):
     lengths = model.take(f"<u{config['length_bytes']}", g).astype(int).tolist()
     gains = model.take(f"<i{config['gain_bytes']}", g * r).astype(int).reshape(g, r)
     steps = model.take("<f4", g) if config["steps"] else np.full(g, numbers[1])
-    symbols = model.take("u1", count).astype(int)
     shifts = np.zeros((count, 4), np.float32)
-    shifts[:, 1:] = model.take("i1", 3 * count).reshape(count, 3) * np.float32(1 / 128)
-    tables = [slots(model.take("<u2", m + 1).astype(int), config["precision"]) for m in symbols]
+    if config["shape"]:
+        found = [family(config["lowest"] + t // z_count, t % z_count, config) for t in range(count)]
+        symbols = np.array([len(f) - 1 for f in found], int)
+    else:
+        symbols = model.take("u1", count).astype(int)
+        shifts[:, 1:] = model.take("i1", 3 * count).reshape(count, 3) * np.float32(1 / 128)
+        found = [model.take("<u2", m + 1).astype(int) for m in symbols]
+    tables = [slots(f, config["precision"]) for f in found]
     basis = trellis_basis(model, n, d) if config["basis"] else None
     if config["constant"]:
         lengths.append(32 * r)

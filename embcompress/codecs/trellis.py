@@ -12,7 +12,7 @@ from embcompress.codecs.base import Codec, Layout, Parts
 from embcompress.codecs.hostile import Array, Config, Json, Packing, Shared
 from embcompress.codecs.stream import Stream, StreamRows
 from embcompress.codecs.trellis_basis import Basis
-from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Classes, Order, Tables
+from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Classes, Family, Order, Tables
 from embcompress.errors import BadInput
 from embcompress.kernels.machine import STATES
 
@@ -95,6 +95,7 @@ class Trellis(Codec):
         return Layout(streams=(self.stream,))
 
     def config(self) -> dict[str, Json]:
+        family = self.tables.family
         return {
             "rows": self.rows,
             "coordinates": self.coordinates,
@@ -104,6 +105,9 @@ class Trellis(Codec):
             "precision": self.tables.precision,
             "lowest": self.tables.lowest,
             "tables": self.tables.idle,
+            "shape": family.shape if family else 0,
+            "width": family.width if family else 0,
+            "zero": family.zero if family else 0,
             "classes": len(self.classes.lengths),
             "steps": int(self.own_steps),
             "constant": int(self.constant),
@@ -129,6 +133,8 @@ class Trellis(Codec):
             flat.astype("<u2"),
             *([] if self.basis is None else self.basis.pieces()),
         ]
+        if tables.family is not None:
+            pieces[6:9] = []
         raw = b"".join(np.ascontiguousarray(piece).tobytes() for piece in pieces)
         return {"model": np.frombuffer(raw, np.uint8)}
 
@@ -152,7 +158,11 @@ class Trellis(Codec):
         states = config.integer("states", 1, 32)
         precision = config.integer("precision", 6, 12)
         lowest = config.integer("lowest", -64, 64)
-        count = config.integer("tables", 0, 1024)
+        count = config.integer("tables", 0, 256)
+        shape = config.integer("shape", 0, 64)
+        least = min(shape, 1)
+        width = config.integer("width", least, 255 * least)
+        zero = config.integer("zero", least, 255 * least)
         g = config.integer("classes", 0, _MOST_CLASSES - 2)
         own_steps = bool(config.integer("steps", 0, 1))
         constant = bool(config.integer("constant", 0, 1))
@@ -177,7 +187,10 @@ class Trellis(Codec):
             raise BadInput(f"{where}: a record is longer than 2**26 bits")
         if raw == "fp16" and dim < _LEAST_HALVES:
             raise BadInput(f"{where}: raw rows of {dim} columns are fp32")
-        tables = cls._load_tables(model, states, precision, lowest, count)
+        if shape:
+            tables = Family(shape, width, zero).tables(states, precision, lowest, count)
+        else:
+            tables = cls._load_tables(model, states, precision, lowest, count)
         basis = Basis.take(n, dim, model) if with_basis else None
         model.end()
         return cls(
@@ -232,7 +245,7 @@ class Trellis(Codec):
                 coordinates[plain] = found
         else:
             self._read(stream.data, begins, classes, coordinates)
-        coordinates = coordinates.reshape(-1, self.coordinates)
+        coordinates = coordinates.reshape(len(records) * self.rows, self.coordinates)
         if which is not None:
             coordinates = coordinates[which]
         if self.basis is None:
@@ -279,7 +292,8 @@ class Trellis(Codec):
         if self.raw == "fp32":
             return string.view("<f4").reshape(self.rows, self.dim)
         halves = string.view("<u2").reshape(self.rows, self.dim)
-        values: NDArray[np.float32] = halves.view("<f2").astype(np.float32) * self.numbers[2]
+        with np.errstate(invalid="ignore"):  # of a damaged file
+            values: NDArray[np.float32] = halves.view("<f2").astype(np.float32) * self.numbers[2]
         for row in np.flatnonzero(halves[:, 0] == CONSTANT):
             values[row] = halves[row, 1:3].copy().view("<f4")[0]
         return values

@@ -24,6 +24,57 @@ def raw_bits(spread_class: int) -> int:
     return max(0, spread_class // 3 - 4)
 
 
+_CUBE_ROOTS = (65536, 82570, 104032)
+"""Powers of two to 0, 1/3 and 2/3, in 1/65536."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Frequencies of all tables by a rule: those of a Student distribution, in whole numbers.
+
+    Args:
+        shape: Its exponent k: shares of a level are (σ² / (σ² + level²))^k; 1 to 64.
+        width: σ over the class's spread, in 1/16; 1 to 255.
+        zero: What the share of magnitude 0 is multiplied by, in 1/16; 1 to 255.
+    """
+
+    shape: int
+    width: int
+    zero: int
+
+    def frequencies(self, spread_class: int, quantizer: int, precision: int) -> NDArray[np.int64]:
+        """Of magnitudes 0, 1, … and the escape; they sum to 2**precision."""
+        octaves, third = divmod(spread_class, 3)
+        octaves -= raw_bits(spread_class)
+        root = _CUBE_ROOTS[third]
+        spread = root << octaves if octaves >= 0 else root >> -octaves
+        count = min(MOST_SYMBOLS, (12 * spread // 5 + 163840) >> 16)
+        scaled = spread * self.width >> 4
+        square = max(scaled * scaled >> 16, 1)
+        shares = []
+        for m in range(count + 1):
+            level = 2 * m - quantizer if m else 0
+            ratio = (square << 16) // (square + (level * level << 16))
+            share = 65536
+            for _ in range(self.shape):
+                share = share * ratio >> 16
+            shares.append(share)
+        shares[0] = shares[0] * self.zero >> 4
+        whole, room = sum(shares), (1 << precision) - len(shares)
+        found = np.array([1 + share * room // whole for share in shares], np.int64)
+        found[0] += (1 << precision) - found.sum()
+        return found
+
+    def tables(self, states: int, precision: int, lowest: int, count: int) -> Tables:
+        """All tables."""
+        quantizers = 2 if states > 1 else 1
+        found = tuple(
+            self.frequencies(lowest + t // quantizers, t % quantizers, precision)
+            for t in range(count)
+        )
+        return Tables(states, precision, lowest, found, np.zeros((count, 3), np.int64), self)
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
     """Frequencies of magnitudes by class of spread and quantizer.
@@ -35,6 +86,7 @@ class Tables:
         frequencies: Of each table: int64, of magnitudes 0, 1, …, the last of the escape. Tables of
             quantizers 0 and 1 alternate; with one state there is only quantizer 0.
         shifts: int64 [T, 3], how far magnitudes 1, 2, ≥ 3 are moved towards 0, in 1/128.
+        family: The rule that they follow, or None when they are stored.
     """
 
     states: int
@@ -42,6 +94,7 @@ class Tables:
     lowest: int
     frequencies: tuple[NDArray[np.int64], ...]
     shifts: NDArray[np.int64]
+    family: Family | None = None
 
     @property
     def quantizers(self) -> int:

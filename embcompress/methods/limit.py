@@ -14,6 +14,7 @@ from embcompress.tables.rows import Rows
 
 _MOST_ROWS = 256
 _BITS = 4.0
+_MOST_BITS = 16
 _OVERHEAD = 0.1
 """Bits of a weight that classes and addresses of a record take, about."""
 
@@ -50,7 +51,7 @@ class Limit(Method):
             "Bits per weight of every table's own parts, without header and checksums; 4 unless"
             " another size is given.",
             min=0.1,
-            max=12,
+            max=16,
         ),
     ] = None
     target_error: Annotated[
@@ -105,16 +106,18 @@ class Limit(Method):
         return int(self.states or (32 if self.effort == "best" else 8))
 
     def preflight(self, rows: Rows, context: Context) -> None:
-        from embcompress.methods.sizing import accounts_of
         from embcompress.solvers.rotation import check_room
 
         if sum(v is not None for v in (self.budget, self.bits, self.target_error)) > 1:
             raise UsageError("limit: give one of --budget, --bits and --target-error")
         check_room(rows.name, rows.shape[1], context.memory)
-        if self.budget is not None and not accounts_of(self.name, context).holds(rows):
-            raise UsageError(
-                "limit: --budget is of whole tables; give --bits for coordinates of another method"
-            )
+        if self.budget is not None:
+            accounts = context.accounting
+            if accounts is None or not accounts.holds(rows):
+                raise UsageError(
+                    "limit: --budget is of whole tables; give --bits for coordinates of another"
+                    " method"
+                )
 
     def plan(self, tables: Mapping[str, Rows], context: Context) -> Mapping[str, Method]:
         from embcompress.budget import parse_budget
@@ -130,7 +133,7 @@ class Limit(Method):
         whole = sum(math.prod(rows.shape) for rows in tables.values())
         # about what each table's own parts may take; it is settled to the byte once all are fitted
         share = 8 * room / max(whole, 1) + _OVERHEAD
-        return dict.fromkeys(tables, replace(self, bits=round(min(max(share, 0.1), 12), 4)))
+        return dict.fromkeys(tables, replace(self, bits=round(min(max(share, 0.1), _MOST_BITS), 4)))
 
     def fit(self, rows: Rows, context: Context) -> Encoder:
         from embcompress.solvers.trellis_fit import TrellisFit, Wish

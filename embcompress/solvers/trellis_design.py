@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.codecs.trellis_tables import OCTAVE, Classes, Order, Tables
-from embcompress.solvers.trellis_search import LAMBDA, SLACK, Searcher, bounds_at, natural_bits
+from embcompress.solvers.trellis_search import (
+    LADDER,
+    LAMBDA,
+    SLACK,
+    Searcher,
+    bounds_at,
+    natural_bits,
+)
 from embcompress.solvers.trellis_tables import (
     LOWEST,
     counted_tables,
+    family_tables,
     first_tables,
     trimmed_tables,
 )
@@ -23,6 +31,8 @@ ADDRESS_BITS = 0.5
 """Of a record: its share of an address."""
 _FEW = 3072
 _WINDOW = 16
+_LEAST_RECORDS = 4
+"""Records of a class from which its length is fitted."""
 _ACTIVE = 0.55
 """Squared spread over squared step from which a coordinate tells of a row's gain."""
 _TINY = 1e-12
@@ -100,7 +110,7 @@ def log_gains(
         active: bool [n], coordinates that count.
     """
     n = len(spreads)
-    scaled = records.reshape(-1, n)[:, active] / spreads[active].astype(np.float32)
+    scaled = records.reshape(len(records) * rows, n)[:, active] / spreads[active].astype(np.float32)
     squares = np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64) / max(int(active.sum()), 1)
     logs: NDArray[np.float64] = 0.5 * OCTAVE * np.log2(np.maximum(squares, _TINY))
     return logs.reshape(-1, rows)
@@ -156,16 +166,18 @@ def gain_classes(logs: NDArray[np.float64], count: int, floor: float) -> NDArray
 class Designer:
     """Fits designs for steps to a sample, the last one's tables being the next one's first."""
 
-    def __init__(self, sample: Sample, states: int, reach: int) -> None:
+    def __init__(self, sample: Sample, states: int, reach: int, *, small: bool) -> None:
         """Begin with tables that nothing was counted for.
 
         Args:
             sample: The records.
             states: Of the state machine.
             reach: Classes that are tried for a record.
+            small: Whether tables follow a rule, since storing them costs too much.
         """
         self.sample = sample
         self.reach = reach
+        self.small = small
         self.tables = first_tables(states, PRECISION, LOWEST)
         self.states = states
         self.gains: NDArray[np.int64] | None = None
@@ -220,7 +232,10 @@ class Designer:
             got, codes, found = searcher.paths(sample.records, picked, worth, slack, 1)
             seen, times, away = searcher.tally(sample.records, got, codes)
             self._seen = seen
-            self.tables = counted_tables(self.tables, seen, times, away)
+            if self.small:
+                self.tables = family_tables(self.tables, seen)
+            else:
+                self.tables = counted_tables(self.tables, seen, times, away)
         fits = got >= 0
         lost = self._uncoded(sample, order, got)
         distortion = (
@@ -253,7 +268,8 @@ class Designer:
         lengths, chosen = settle_lengths(curves, near, first_lengths(curves, near, len(gains)))
         pick = (near == chosen[:, None]).argmax(axis=1)
         mine = curves[np.arange(len(near)), pick]
-        bound = bounds_at(mine, lengths[chosen].astype(np.float64) - _PADDING)
+        own = lengths[chosen].astype(np.float64) - _PADDING
+        bound = bounds_at(np.ascontiguousarray(mine[:, None]), own[:, None])[:, 0]
         lost = self._uncoded(sample, searcher.order, chosen)
         return replace(
             design,
@@ -266,6 +282,9 @@ class Designer:
     def _wider(self, highest: int) -> Tables:
         fresh = first_tables(self.states, PRECISION, highest)
         old = self.tables
+        if old.family is not None:
+            count = len(fresh.frequencies)
+            return old.family.tables(self.states, PRECISION, LOWEST, count)
         kept = old.idle if self._seen.size > 1 else 0
         shifts = fresh.shifts.copy()
         shifts[:kept] = old.shifts[:kept]
@@ -319,25 +338,25 @@ def settle_lengths(
         lengths: int64 [G], to begin with.
         rounds: How often.
     """
+    from embcompress.kernels.duals import bounds_of_classes
+
     chosen = near[:, 0]
+    everyone = np.arange(len(near))
+    offsets = np.arange(-_WINDOW, _WINDOW + 1)
     for _ in range(rounds):
         own = np.where(near >= 0, lengths[near], 0).astype(np.float64)
         total = bounds_at(curves, own - _PADDING) / LAMBDA + own
         total[near < 0] = np.inf
         pick = total.argmin(axis=1)
-        chosen = near[np.arange(len(near)), pick]
-        mine = curves[np.arange(len(near)), pick]
-        moved = lengths.copy()
-        order = np.argsort(chosen, kind="stable")
-        edges = np.searchsorted(chosen[order], np.arange(len(lengths) + 1))
-        for g in range(len(lengths)):
-            records = order[edges[g] : edges[g + 1]]
-            if len(records) < 4:
-                continue
-            tried = np.arange(max(0, lengths[g] - _WINDOW), lengths[g] + _WINDOW + 1)
-            bound = bounds_at(mine[records][:, None], tried[None] - _PADDING).sum(axis=0)
-            moved[g] = tried[(bound / LAMBDA + tried * len(records)).argmin()]
-        lengths = moved
+        chosen = near[everyone, pick]
+        sums = np.zeros((len(lengths), len(offsets)))
+        mine = np.ascontiguousarray(curves[everyone, pick])
+        bounds_of_classes(mine, LADDER, chosen, lengths, _PADDING, _WINDOW, sums)
+        times = np.bincount(chosen, minlength=len(lengths))
+        tried = lengths[:, None] + offsets
+        score = np.where(tried >= 0, sums / LAMBDA + tried * times[:, None], np.inf)
+        best = tried[np.arange(len(lengths)), score.argmin(axis=1)]
+        lengths = np.where(times >= _LEAST_RECORDS, best, lengths)
     return lengths, chosen
 
 

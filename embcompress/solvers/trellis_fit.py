@@ -34,11 +34,14 @@ _WIDE = 64
 """Coordinates that a record should hold; four times as many in tables of few rows."""
 _FEW = 2**14
 _MOST_DOUBLINGS = 4
+_FEW_ROWS, _FEW_WEIGHTS = 2000, 60_000
+"""Tables of magnitudes follow a rule below."""
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
 _COARSE = 9
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
 _NEAR = 64
+_AIMS, _CAUTION = 6, 0.985
 _LEAST = 8.0
 _LEAST_HALVES = 3
 _FINE = 7
@@ -149,6 +152,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
         self._frame = frame_of(found.largest, found.mean, found.gram, n, bits)
         self._constant = constant > 0
+        self._small = n < _FEW_ROWS or n * d < _FEW_WEIGHTS
         self._raw = "fp16" if d >= _LEAST_HALVES and bits < _FINE * d else "fp32"
         coordinates = self._frame.coordinates(drawn)
         self._spare = self._outside(drawn, coordinates)
@@ -210,7 +214,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         scores = []
         for sample in samples:
             self._sample = sample
-            designer = Designer(sample, self._wish.states, self._effort.reach)
+            designer = Designer(sample, self._wish.states, self._effort.reach, small=self._small)
             count = max(1, min(15 if sample.rows == 1 else 63, len(sample.records) // 8))
             design = designer.at(step, count, few=True)
             size = design.bits + 8 * self._shared_bytes(design) / self._records
@@ -221,7 +225,7 @@ class TrellisFit(TrellisEncoder, Elastic):
     def _designed(self, bits: float) -> Design:
         """The design for so many bits of a row, or for the wished error."""
         sample = self._sample
-        self._designer = Designer(sample, self._wish.states, self._effort.reach)
+        self._designer = Designer(sample, self._wish.states, self._effort.reach, small=self._small)
         if not len(sample.records) or not (sample.spreads > 0).any():
             return self._idle()
         variances = sample.spreads**2
@@ -330,9 +334,15 @@ class TrellisFit(TrellisEncoder, Elastic):
 
     def _fill(self, nbytes: int) -> None:
         room = 8 * (nbytes - self.codec.stream.nbytes(self._rows.shape[0], 0))
-        self._approach_size(room)
         near = 8.0 * _NEAR - _LEAST
-        self._bits = int(self.encode_all(self._rows, self._context, room, _bits_of, 1.5, near))
+        aim = float(room)
+        for _ in range(_AIMS):
+            self._approach_size(aim)
+            self._bits = int(self.encode_all(self._rows, self._context, room, _bits_of, 1.5, near))
+            if self._bits <= room:
+                break
+            # a sample of few records may promise too much
+            aim *= _CAUTION * room / self._bits
 
     def fill_own(self, nbytes: int) -> None:
         """Encode so that streams and shared arrays together take so many bytes, or the fewest."""

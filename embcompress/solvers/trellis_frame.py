@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from embcompress.codecs.trellis_basis import LEAST_BITS, MOST_BITS, Basis, scale_of
 
-_SMALL = 2000
-"""Rows below which a basis is not tried."""
+_ROWS_A_COLUMN = 4
+"""Rows for each column below which a basis is not tried: it would fit their noise."""
 _WIDEST = 8192
 """Columns above which a basis is not tried."""
 _HUGE = 1e38
@@ -91,7 +91,7 @@ def frame_of(
     centred = gram / unit / unit - np.outer(mean, rounded) - np.outer(rounded, mean)
     centred += np.outer(rounded, rounded)
     plain = Frame(unit, offset, step, None, None)
-    tried = rows >= _SMALL and 1 < d <= _WIDEST and largest * math.sqrt(d) < _HUGE
+    tried = rows >= _ROWS_A_COLUMN * d and 1 < d <= _WIDEST and largest * math.sqrt(d) < _HUGE
     if not tried or not np.trace(centred) > 0:
         return plain
     values, vectors = np.linalg.eigh(centred)

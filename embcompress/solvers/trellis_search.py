@@ -145,15 +145,14 @@ def natural_bits(curves: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def bounds_at(curves: NDArray[np.float32], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least distortion at lengths: the dual of the curves.
+    """Least distortion of records at lengths, float64 [s, c]; see `embcompress.kernels.duals`.
 
     Args:
-        curves: float32 [..., 16].
-        lengths: float64, broadcast with the rest.
+        curves: float32 [s, c, 16].
+        lengths: float64 [s, c], bits.
     """
-    found: NDArray[np.float64] = np.full(
-        np.broadcast_shapes(curves.shape[:-1], lengths.shape), -np.inf
-    )
-    for lane, multiplier in enumerate(LADDER.tolist()):
-        np.maximum(found, curves[..., lane] - multiplier * lengths, out=found)
+    from embcompress.kernels.duals import bounds_at_lengths
+
+    found = np.empty(lengths.shape)
+    bounds_at_lengths(curves, LADDER, np.ascontiguousarray(lengths), found)
     return found

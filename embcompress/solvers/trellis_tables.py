@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Tables, raw_bits
+from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Family, Tables, raw_bits
 
 LOWEST = -6
 """The class of spread below which coordinates are not coded: a quarter of the step."""
 
 
 _SEEN = 20
+_FAMILIES = {
+    "shape": (1, 2, 3, 4, 6, 8, 12, 16),
+    "width": (8, 10, 12, 14, 16, 18, 20, 24, 28, 34, 40, 48, 56, 64),
+    "zero": (10, 12, 14, 16, 18, 21, 25, 30),
+}
 
 
 def symbols_of(spread_class: int) -> int:
@@ -90,6 +97,41 @@ def counted_tables(
     return Tables(tables.states, tables.precision, tables.lowest, tuple(frequencies), shifts)
 
 
+def family_tables(tables: Tables, seen: NDArray[np.float64]) -> Tables:
+    """Tables of the family that codes counted magnitudes in the fewest bits.
+
+    Args:
+        tables: Those of the search.
+        seen: float64 [T, W], counts.
+    """
+    counted = [
+        (*divmod(t, tables.quantizers), seen[t, : len(f)], seen[t].sum())
+        for t, f in enumerate(tables.frequencies)
+        if seen[t].sum() > 0
+    ]
+
+    def bits(family: Family) -> float:
+        total = 0.0
+        for c, z, own, times in counted:
+            f = family.frequencies(tables.lowest + c, z, tables.precision)
+            came = np.zeros(len(f))
+            kept = min(len(own), len(f)) - 1
+            came[:kept] = own[:kept]
+            came[-1] += own[kept:].sum()
+            total += times * tables.precision - float(came @ np.log2(f))
+        return total
+
+    best = tables.family or Family(4, 16, 16)
+    least = bits(best)
+    for _ in range(2):
+        for key, values in _FAMILIES.items():
+            for value in values:
+                tried = replace(best, **{key: value})
+                if (own := bits(tried)) < least:
+                    best, least = tried, own
+    return best.tables(tables.states, tables.precision, tables.lowest, tables.idle)
+
+
 def trimmed_tables(tables: Tables, seen: NDArray[np.float64], highest: int) -> Tables:
     """Tables up to a class, without magnitudes that hardly ever come.
 
@@ -99,6 +141,8 @@ def trimmed_tables(tables: Tables, seen: NDArray[np.float64], highest: int) -> T
         highest: The last class that is used.
     """
     kept = (highest - tables.lowest + 1) * tables.quantizers
+    if tables.family is not None:
+        return tables.family.tables(tables.states, tables.precision, tables.lowest, kept)
     frequencies = []
     for t, f in enumerate(tables.frequencies[:kept]):
         came = np.flatnonzero(seen[t, : len(f) - 1])

