@@ -303,6 +303,7 @@ def test_dry_run_judges_sizes(run):
     code, _, err = run("quantize", GLOVE, "--dry-run", "--max-bytes", "100KB")
     assert code == 1
     assert "file bytes" in err
+    assert "not written" not in err
     code, _, err = run("quantize", GLOVE, "--dry-run", "--max-rel-error", 1)
     assert code == 1
     assert "nothing was measured" in err
