@@ -1,4 +1,4 @@
-"""Writes docs/cli.md and docs/methods/*.md from the declarations.
+"""Writes docs/cli.md and docs/methods/*.md from the declarations, and what docs/measured/ adds.
 
 python docs/generate.py           write
 python docs/generate.py --check   exit 1 when a page is stale
@@ -103,6 +103,9 @@ def method_page(method: type[Method]) -> str:
         )
     if measured := figures(method):
         parts.append(measured)
+    shown = HERE / "measured" / f"{method.name}.md"
+    if shown.exists():
+        parts.append(shown.read_text())
     parts.append(
         "The bytes are in [format.md](../format.md), shared options in [cli.md](../cli.md).\n"
     )

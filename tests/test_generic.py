@@ -17,7 +17,7 @@ from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.verification import verify
 from embcompress.progress import Progress
 from tests import reader
-from tests.variants import frequencies_for, groupings, variants
+from tests.variants import groupings, information_files, variants
 
 VARIANTS = dict(variants())
 GROUPINGS = dict(groupings())
@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     table[8] = 1e-39
     np.save(folder / "table.npy", table)
     np.save(folder / "frequencies.npy", random.zipf(1.5, N))
+    np.save(folder / "gradients.npy", random.random((len(FIELDS), D)))
     sizes = [b - a for a, b in FIELDS.values()]
     (folder / "fields.json").write_text(str(sizes))
     return folder
@@ -52,6 +53,7 @@ def compressed(folder: Path, method, output: Path, grouping=None, **settings):
         frequencies=folder / "frequencies.npy" if "keep_hot" in grouping or method.tiers else None,
         # only where they matter: a file keeps where its fields lie, and budgets count that
         fields=folder / "fields.json" if "per_field" in grouping or method.per_field else None,
+        grads=folder / "gradients.npy" if method.gradients else None,
         force=True,
         **SQUEEZED,
     )
@@ -88,6 +90,7 @@ def test_file_equals_memory(variant, grouping, artifacts, folder):
         np.load(folder / "table.npy"),
         VARIANTS[variant],
         frequencies=np.load(folder / "frequencies.npy") if weighted else None,
+        gradients=np.load(folder / "gradients.npy") if VARIANTS[variant].gradients else None,
         fields=FIELDS,
         settings=Settings(**settings),
     )
@@ -195,14 +198,11 @@ def test_small_shapes(method, shape, tmp_path):
     np.save(tmp_path / "t.npy", table)
     output = tmp_path / "t.safetensors"
     made = registry()[method]()
-    weights = frequencies_for(made, shape[0])
-    if weights is not None:
-        np.save(tmp_path / "f.npy", weights)
     job = Job(
         input=tmp_path / "t.npy",
         output=output,
         method=made,
-        frequencies=None if weights is None else tmp_path / "f.npy",
+        **information_files(made, shape, tmp_path),
         keep_failed=True,
     )
     report = run(job, Progress()).report

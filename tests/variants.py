@@ -12,6 +12,7 @@ _TEXT = {
     "budget": ("8x", "5bpw", "30KB"),
     "rank": ("3", "4,5"),
     "shape": ("70x2,61x6", "17x3,16x1,4x2,4x2"),
+    "columns": ("", "0,2-4", "0-10"),
     "dims": ("0,2,5", "3"),
     "mixdim.groups": ("0.1", "0.01,0.2,0.3"),
     "prune.groups": ("0.1", "0.01,0.2,0.3"),
@@ -66,9 +67,24 @@ def variants():
                     )
 
 
-def frequencies_for(method, rows):
-    """Frequencies of rows for a method that cannot do without, else None."""
-    return 1.0 / np.arange(1, rows + 1) if method.tiers else None
+def information_for(method, shape, fields=1):
+    """What a method cannot do without, as keywords of ``compress``: frequencies, gradients."""
+    rows, columns = shape
+    known = {}
+    if method.tiers:
+        known["frequencies"] = 1.0 / np.arange(1, rows + 1)
+    if method.gradients:
+        known["gradients"] = np.random.default_rng(columns).random((fields, columns))
+    return known
+
+
+def information_files(method, shape, folder, fields=1):
+    """The same as files in a folder, as keywords of ``Job``."""
+    files = {}
+    for name, values in information_for(method, shape, fields).items():
+        files[{"gradients": "grads"}.get(name, name)] = folder / f"{name}.npy"
+        np.save(folder / f"{name}.npy", values)
+    return files
 
 
 def groupings():

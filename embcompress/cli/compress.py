@@ -86,6 +86,15 @@ def verb(method: type[Method]) -> Callable[..., Any]:
                 show_default=False,
             ),
         ] = None,
+        grads: Annotated[
+            Path | None,
+            typer.Option(
+                help="Gradients of fields or rows (.npy or .safetensors), for methods that choose"
+                " by them: sseds.",
+                rich_help_panel=ROWS,
+                show_default=False,
+            ),
+        ] = None,
         report: Annotated[
             list[Path] | None,
             typer.Option(
@@ -168,6 +177,7 @@ def verb(method: type[Method]) -> Callable[..., Any]:
             sets=tuple(sets or ()),
             frequencies=frequencies,
             fields=fields,
+            grads=grads,
             gates=gates,
             full_report=not no_report or gates.needs_full,
             keep_failed=keep_failed,

@@ -16,6 +16,7 @@ from embcompress.tables.rows import Rows, Tile
 if TYPE_CHECKING:
     from embcompress.codecs.base import Codec
     from embcompress.solvers.statistics import Statistics
+    from embcompress.tables.gradients import Gradients
 
 __all__ = ["Accounts", "Context", "Encoder", "Method"]
 
@@ -87,6 +88,13 @@ class Context(Protocol):
         """Statistics of some rows; collected in one pass unless they are known already."""
         ...
 
+    def gradients(self, rows: Rows) -> Gradients | None:
+        """Gradients of some rows, of their field alone where fields are segments.
+
+        None where the run has none, or the rows are not those of a table, such as coordinates.
+        """
+        ...
+
     def each(
         self,
         rows: Rows,
@@ -149,6 +157,11 @@ class Method(ABC):
         With any, a table needs frequencies, and its tiers are fitted by ``fit_tiers``.
         """
         return ()
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it is fitted to gradients: then a run needs ``--grads``, else it takes none."""
+        return False
 
     @property
     def ranked_by(self) -> Literal["frequency", "norm"]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from embcompress.methods.base import Encoder, Method
 from embcompress.pipeline.accounting import Accounting
-from embcompress.pipeline.segments import Grouped
+from embcompress.pipeline.segments import Grouped, SegmentRows
 from embcompress.progress import Progress
 from embcompress.solvers.statistics import (
     Drawn,
@@ -20,6 +20,7 @@ from embcompress.solvers.statistics import (
     most_sampled,
     of_tile,
 )
+from embcompress.tables.gradients import Gradients
 from embcompress.tables.rows import Rows, Tile
 from embcompress.threads import one_blas_thread, ordered
 
@@ -85,6 +86,10 @@ class RunContext:
             pieces = self.each(rows, lambda tile: of_tile(tile, needs, drawn), "statistics")
             self._keep(rows, needs, gather(pieces, rows.name, rows.shape, needs, drawn))
         return self._known[id(rows)][2]
+
+    def gradients(self, rows: Rows) -> Gradients | None:
+        """Gradients of some rows; None where there are none or the rows are not of a table."""
+        return rows.gradients if isinstance(rows, SegmentRows) else None
 
     def survey(self, table: Grouped, needs: list[frozenset[str]]) -> None:
         """Collect the statistics of all segments of a table in one pass over it.

@@ -15,11 +15,12 @@ from embcompress.methods.base import Method
 from embcompress.pipeline.accounting import Accounting
 from embcompress.pipeline.context import RunContext
 from embcompress.pipeline.encode import encode_table, fit_tables
-from embcompress.pipeline.run import group_table, segment_methods
+from embcompress.pipeline.run import check_taken, group_table, segment_methods
 from embcompress.pipeline.settings import Settings
 from embcompress.progress import Progress
 from embcompress.report.metrics import Comparison
 from embcompress.tables.frequencies import check_frequencies
+from embcompress.tables.gradients import gradients_of
 from embcompress.tables.memory import ArrayTable
 from embcompress.threads import available
 from embcompress.version import __version__
@@ -32,6 +33,7 @@ def compress(
     name: str = "table",
     frequencies: ArrayLike | None = None,
     fields: dict[str, tuple[int, int]] | None = None,
+    gradients: ArrayLike | None = None,
     settings: Settings | None = None,
 ) -> CompressedTable:
     """Compress an array in memory.
@@ -42,13 +44,15 @@ def compress(
         name: The table's name.
         frequencies: [N], how often each row is used; weights the fit.
         fields: Row ranges [start, stop) by field name; default one field.
+        gradients: [fields, D], how much the loss feels each column of each field, or [N, D], the
+            gradients of all rows; for methods such as ``Sseds``.
         settings: Hot rows, fields, seed, threads.
 
     Returns:
         The compressed table, the same object as ``embcompress.open(path)[name]``.
 
     Raises:
-        UsageError: Options, frequencies or fields that do not fit the array.
+        UsageError: Options, frequencies, fields or gradients that do not fit the array.
         BadInput: The array is no table, or holds NaN or infinity.
     """
     if not isinstance(method, Method):
@@ -58,9 +62,13 @@ def compress(
     weights = None
     if frequencies is not None:
         weights = check_frequencies(np.asarray(frequencies), table.shape[0], name)
+    felt = None
+    if gradients is not None:
+        check_taken([method])
+        felt = gradients_of(np.asarray(gradients), name, table.shape, len(fields or ()) or 1)
     threads = settings.threads or available()
     context = RunContext(settings.seed, threads, 2**62, 2**62, Progress())
-    grouped = group_table(table, method, weights, fields, settings)
+    grouped = group_table(table, method, weights, fields, settings, felt)
     methods = segment_methods(grouped, method, settings)
     context.accounting = Accounting(
         {name: grouped},

@@ -26,7 +26,7 @@ NAMES = ("embcompress.toml", PROJECT)
 PASS = "pass"
 """Stands for a method in a rule whose tables are passed through."""
 
-_PATHS = ("input", "output", "frequencies", "fields")
+_PATHS = ("input", "output", "frequencies", "fields", "grads")
 _KEYS = (*_PATHS, "max_shard_size", "report", "settings", "gates", "rules")
 _RULE_KEYS = ("match", "method", "options", "gates")
 
@@ -43,6 +43,7 @@ class Recipe:
         as_folder: Whether the output ends with a slash.
         frequencies: File of row frequencies.
         fields: File of fields.
+        grads: File of gradients.
         max_shard_size: Most bytes of tensors in a file of the output folder.
         report: Files that the report is written to.
         settings: Grouping, seed, threads, memory.
@@ -57,6 +58,7 @@ class Recipe:
     as_folder: bool = False
     frequencies: Path | None = None
     fields: Path | None = None
+    grads: Path | None = None
     max_shard_size: int | None = None
     report: tuple[Path, ...] = ()
     settings: Settings = field(default_factory=Settings)
@@ -247,6 +249,7 @@ def job_of(
         settings=settings,
         frequencies=recipe.frequencies,
         fields=recipe.fields,
+        grads=recipe.grads,
         gates=recipe.gates,
         as_folder=recipe.as_folder if output is None else output.endswith("/"),
         max_shard_size=recipe.max_shard_size,

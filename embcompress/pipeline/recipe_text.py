@@ -15,7 +15,7 @@ from embcompress.options import declared
 from embcompress.pipeline.settings import Settings
 from embcompress.report.gates import Gates
 
-_FILES = ("frequencies", "fields")
+_FILES = ("frequencies", "fields", "grads")
 _GATES = [field.name for field in fields(Gates)]
 
 

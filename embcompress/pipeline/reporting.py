@@ -28,6 +28,7 @@ from embcompress.tables.source import open_source
 from embcompress.threads import one_blas_thread, ordered
 from embcompress.version import __version__
 
+_MOST_SETTLED = 4
 _LIBRARIES = ("numpy", "numba", "scipy", "faiss-cpu")
 MOST_DETAILED = 1000
 """Of more tables, a report tells the figures and no single rows."""
@@ -104,15 +105,19 @@ def _notes(form: Form) -> list[str]:
     if not isinstance(asked, dict) or not isinstance(resolved, list):
         return []
     kept = form.method.get("notes")
-    notes = {str(n): None for n in kept} if isinstance(kept, list) else {}
-    for options in resolved:
-        if isinstance(options, dict) and options.get("method") == form.method.get("name"):
-            for key, value in asked.items():
-                settled = options.get(key)
-                if settled is not None and settled != value:  # a budget becomes other options
-                    was = "is" if value is None else f"{value} became"
-                    notes[f"{key.replace('_', '-')} {was} {settled}"] = None
-    return list(notes)
+    notes = [str(note) for note in kept] if isinstance(kept, list) else []
+    settled = [
+        o for o in resolved if isinstance(o, dict) and o.get("method") == form.method["name"]
+    ]
+    for key, value in asked.items():
+        found = list(dict.fromkeys(o[key] for o in settled if o.get(key) not in (None, value)))
+        option = key.replace("_", "-")
+        if len(found) > _MOST_SETTLED:
+            notes.append(f"{option} settled for each group of rows: {len(found)} different values")
+            continue
+        asked_for = " is" if value is None else f" {value} became"
+        notes += [f"{option}{asked_for} {one}" for one in found]
+    return list(dict.fromkeys(notes))
 
 
 def report_artifact(

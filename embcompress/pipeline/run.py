@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ from embcompress.tables.choose import Choice, choose
 from embcompress.tables.fields import read_fields
 from embcompress.tables.folder import WEIGHTS, companions, is_index
 from embcompress.tables.frequencies import read_frequencies
+from embcompress.tables.gradients import Gradients, read_gradients
 from embcompress.tables.header import MAX_HEADER_BYTES
 from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
@@ -71,6 +72,7 @@ class Job:
         sets: Option changes for some tables of ``method``.
         frequencies: File of row frequencies.
         fields: File of fields.
+        grads: File of gradients.
         gates: Gates to check.
         baseline: An earlier report that growth is measured from, and its file.
         full_report: Whether sampled figures are measured too.
@@ -91,6 +93,7 @@ class Job:
     sets: tuple[str, ...] = ()
     frequencies: Path | None = None
     fields: Path | None = None
+    grads: Path | None = None
     gates: Gates = field(default_factory=Gates)
     baseline: tuple[Report, Path] | None = None
     full_report: bool = True
@@ -176,7 +179,7 @@ def run(job: Job, progress: Progress) -> Outcome:
 def _check_output(job: Job) -> None:
     """Refuse an output that cannot or must not be written."""
     assert job.output is not None
-    side = tuple(p for p in (job.frequencies, job.fields) if p is not None)
+    side = tuple(p for p in (job.frequencies, job.fields, job.grads) if p is not None)
     inputs = (job.input.parent if is_index(job.input) else job.input, *side)
     if job.shard_bytes is None:
         check_target(job.output, force=job.force, inputs=inputs)
@@ -192,7 +195,8 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
     settings = job.settings
     threads = settings.threads or available()
     memory = usable_memory(settings.memory)
-    with open_source(job.input) as source:
+    with contextlib.ExitStack() as opened:
+        source = opened.enter_context(open_source(job.input))
         if KEY in source.metadata:
             raise BadInput(f"{job.input}: is an embcompress artifact already; compress its source")
         for note in (*source.warnings, *source.notes):
@@ -207,14 +211,21 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
         fields = read_fields(job.fields, rows) if job.fields else {}
         if settings.per_field and not job.fields:
             raise UsageError("--per-field needs --fields: without it each table is one field")
+        gradients: Mapping[str, Gradients] = {}
+        if job.grads is not None:
+            check_taken(asked.values())
+            felt = opened.enter_context(_open_gradients(job.grads, job.input))
+            shapes = {name: tables[name].shape for name in asked if asked[name].gradients}
+            gradients = read_gradients(felt, shapes, fields)
         context = RunContext(settings.seed, threads, memory, spare, progress)
         grouped: dict[str, Grouped] = {}
         methods: dict[str, list[Method]] = {}
         twins = assigned.twins()
         for name, table in tables.items():
             whole_table = group_table(
-                table, asked[name], frequencies.get(name), fields.get(name), settings
-            )
+                table, asked[name], frequencies.get(name), fields.get(name), settings,
+                gradients.get(name),
+            )  # fmt: skip
             grouped[name] = replace(whole_table, twin=twins[name])
             methods[name] = segment_methods(grouped[name], asked[name], settings)
         whole = partial(_plan, job, source, kept_recipe(job, assigned))
@@ -225,6 +236,25 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
         fitted = fit_tables(grouped, asked, methods, context, assigned.rules)
         plan = whole(tuple(f.form for f in fitted.values()))
         yield Prepared(source, assigned, fitted, context, plan, notes)
+
+
+def check_taken(methods: Iterable[Method]) -> None:
+    """Refuse gradients that no method takes.
+
+    Raises:
+        UsageError: None does.
+    """
+    spelled = {method.spelled(): method.gradients for method in methods}
+    if not any(spelled.values()):
+        raise UsageError(
+            f"--grads: '{next(iter(spelled), 'this run')}' takes no gradients; leave it out"
+        )
+
+
+def _open_gradients(path: Path, source: Path) -> Source:
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{path}: --grads is the input itself; weights are no gradients")
+    return open_source(path)
 
 
 def _assigned(job: Job, source: Source) -> Assigned:
@@ -254,9 +284,10 @@ def group_table(
     frequencies: NDArray[np.float64] | None,
     fields: Fields | None,
     settings: Settings,
+    gradients: Gradients | None = None,
 ) -> Grouped:
     """The row map and segments of a table under a method and settings."""
-    reader = Reader(table, frequencies, zero_nonfinite=settings.nonfinite == "zero")
+    reader = Reader(table, frequencies, gradients, zero_nonfinite=settings.nonfinite == "zero")
     per_field = settings.per_field or method.per_field
     ranks = None
     if method.tiers and method.ranked_by == "norm":
@@ -291,7 +322,11 @@ def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
     gates = {n: asked for n, r in assigned.rules.items() if (asked := _rule_gates(job, r))}
     settings = {k: v for k, v in changed(job.settings).items() if k not in ("threads", "memory")}
     kept: dict[str, Any] = {**job.recipe}
-    for key, file in (("frequencies", job.frequencies), ("fields", job.fields)):
+    for key, file in (
+        ("frequencies", job.frequencies),
+        ("fields", job.fields),
+        ("grads", job.grads),
+    ):
         if file is not None:
             kept[key] = file.name
     if job.max_shard_size is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from embcompress.artifact.rowmap import Labels, Ranges, RowMap, Span, Whole
 from embcompress.errors import UsageError
 from embcompress.tables.base import Table, tile_rows
+from embcompress.tables.gradients import Gradients
 from embcompress.tables.rows import Tile
 from embcompress.threads import ordered
 
@@ -25,10 +26,16 @@ class Reader:
     """Reads a table in tiles of fixed absolute row numbers, each thread into its own buffer."""
 
     def __init__(
-        self, table: Table, frequencies: NDArray[np.float64] | None, *, zero_nonfinite: bool
+        self,
+        table: Table,
+        frequencies: NDArray[np.float64] | None,
+        gradients: Gradients | None = None,
+        *,
+        zero_nonfinite: bool,
     ) -> None:
         self.table = table
         self.frequencies = frequencies
+        self.gradients = gradients
         self._zero = zero_nonfinite
         self._height = tile_rows(table.shape[1])
         self._local = threading.local()
@@ -67,6 +74,7 @@ class SegmentRows:
         count: Its rows n.
         present: Tiles of the table that hold rows of it.
         weights: float64 [n] or None.
+        gradients: Those of its field, or None.
     """
 
     reader: Reader
@@ -75,6 +83,7 @@ class SegmentRows:
     count: int
     present: list[int]
     weights: NDArray[np.float64] | None
+    gradients: Gradients | None = None
 
     @property
     def name(self) -> str:
@@ -157,7 +166,7 @@ def group(
     """Build the row map of a table.
 
     Args:
-        reader: Reads the table, and knows its frequencies.
+        reader: Reads the table, and knows its frequencies and gradients.
         keep_hot: Share of most frequent rows that form a segment of their own.
         fields: Row ranges by field name, or None for one field.
         per_field: Whether every field is a segment.
@@ -247,6 +256,8 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None, tiers: int) -> Gro
             if weighted:
                 ids[span.segment].append(span.rows)
     segments = []
+    cold = range(0 if hot is None else 1, len(counts))
+    fields = len(cold) // tiers
     for segment, count in sorted(counts.items()):
         weights = None
         if reader.frequencies is not None:
@@ -254,8 +265,11 @@ def _grouped(reader: Reader, rowmap: RowMap, hot: int | None, tiers: int) -> Gro
             weights = reader.frequencies[own]
             if not weights.any():  # rows that are never used weigh the same
                 weights = None
-        segments.append(SegmentRows(reader, rowmap, segment, count, present[segment], weights))
-    cold = range(0 if hot is None else 1, len(segments))
-    fields = len(cold) // tiers
+        gradients = reader.gradients
+        if gradients is not None and fields > 1:
+            gradients = gradients.of_field((segment - cold[0]) % fields)
+        segments.append(
+            SegmentRows(reader, rowmap, segment, count, present[segment], weights, gradients)
+        )
     together = [[cold[0] + t * fields + f for t in range(tiers)] for f in range(fields)]
     return Grouped(reader, rowmap, segments, hot, [[0], *together] if cold[0] else together)

@@ -1,4 +1,4 @@
-"""PyTorch: modules that look rows up in a compressed table, and models that hold them.
+"""PyTorch: modules that look rows up in a compressed table, models that hold them, saliency.
 
 Needs the extra: ``pip install 'embcompress[torch]'``.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Embedding", "EmbeddingBag", "load_model"]
+__all__ = ["Embedding", "EmbeddingBag", "Saliency", "collect_saliency", "load_model"]
 
 if TYPE_CHECKING:
     from embcompress.torch.loading import load_model
     from embcompress.torch.modules import Embedding, EmbeddingBag
+    from embcompress.torch.saliency import Saliency, collect_saliency
 
 _HOMES = {
     "Embedding": "embcompress.torch.modules",
     "EmbeddingBag": "embcompress.torch.modules",
+    "Saliency": "embcompress.torch.saliency",
+    "collect_saliency": "embcompress.torch.saliency",
     "load_model": "embcompress.torch.loading",
 }
 

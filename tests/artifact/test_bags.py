@@ -12,7 +12,7 @@ import embcompress
 from embcompress.errors import UsageError
 from embcompress.methods import Quantize, registry
 from embcompress.pipeline.settings import Settings
-from tests.variants import frequencies_for
+from tests.variants import information_for
 
 N, D = 700, 12
 
@@ -21,7 +21,7 @@ N, D = 700, 12
 def tables():
     dense = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
     made = {
-        name: embcompress.compress(dense, cls(), frequencies=frequencies_for(cls, N))
+        name: embcompress.compress(dense, cls(), **information_for(cls(), (N, D)))
         for name, cls in registry().items()
     }
     hot = Settings(keep_hot=0.1)

@@ -14,7 +14,7 @@ from embcompress.pipeline.settings import Settings
 from tests.goldens import CASES as GOLDENS
 from tests.goldens import artifact as golden
 from tests.goldens import place_of
-from tests.variants import frequencies_for, groupings, variants
+from tests.variants import groupings, information_for, variants
 
 N, D = 1500, 11
 FIELDS = {"small": (0, 3), "middle": (3, 700), "large": (700, N)}
@@ -102,9 +102,10 @@ def made():
             settings = GROUPINGS[grouping]
             weighted = "keep_hot" in settings or VARIANTS[variant].tiers
             hot = np.random.default_rng(8).zipf(1.5, N) if weighted else None
+            known = information_for(VARIANTS[variant], (N, D), len(FIELDS))
             kept[variant, grouping] = compress(
-                table(), VARIANTS[variant], frequencies=hot, fields=FIELDS,
-                settings=Settings(**settings),
+                table(), VARIANTS[variant], fields=FIELDS, settings=Settings(**settings),
+                **known | {"frequencies": hot},
             )  # fmt: skip
         return kept[variant, grouping]
 
@@ -222,7 +223,7 @@ def test_shapes(made):
 def test_small_shapes(method, shape):
     rows = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
     made = registry()[method]()
-    compressed = compress(rows, made, frequencies=frequencies_for(made, shape[0]))
+    compressed = compress(rows, made, **information_for(made, shape))
     check_scores(compressed)
     if shape[0]:
         check_pairs(compressed)

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import embcompress
 from embcompress.methods import registry
-from tests.variants import frequencies_for
+from tests.variants import information_files
 
 GLOVE = Path(__file__).parents[2] / "fixtures" / "glove.npy"
 
@@ -286,11 +286,8 @@ def test_sets_and_tables(checkpoint, run, tmp_path):
 
 @pytest.mark.parametrize("verb", registry())
 def test_dry_run_writes_nothing(verb, run, tmp_path):
-    weights = frequencies_for(registry()[verb](), 20_000)
-    words = []
-    if weights is not None:
-        np.save(tmp_path / "counts.npy", weights)
-        words = ["--frequencies", tmp_path / "counts.npy"]
+    files = information_files(registry()[verb](), (20_000, 50), tmp_path)
+    words = [word for name, file in files.items() for word in (f"--{name}", file)]
     before = list(tmp_path.iterdir())
     code, out, _ = run(verb, GLOVE, "--dry-run", "--json", *words)
     assert code == 0

@@ -13,7 +13,7 @@ import pytest
 import embcompress
 from embcompress.errors import BadInput, UsageError
 from embcompress.methods import registry
-from tests.variants import frequencies_for
+from tests.variants import information_for
 
 torch = pytest.importorskip("torch")
 et = pytest.importorskip("embcompress.torch")
@@ -26,7 +26,7 @@ def tables():
     dense = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
     return {
         name: embcompress.compress(
-            dense, cls(), name="emb.weight", frequencies=frequencies_for(cls, N)
+            dense, cls(), name="emb.weight", **information_for(cls(), (N, D))
         )
         for name, cls in registry().items()
     }
