@@ -39,6 +39,9 @@ SINGLE = (
     "tt --budget 16x",
     "prune --keep 0.5",
     "prune --keep 0.25",
+    "mixdim --rule budget --budget 8x --coords fp16",
+    "sseds --saliency energy --budget 8x",
+    "ant",
     "hash --scheme qr --budget 8x",
 )
 HYBRIDS = (
@@ -59,6 +62,9 @@ HYBRIDS = (
     'rotate --basis pca --then "quantize --bits 4 --group-size 10"',
     "pq --rotate pca --bits 4",
     "pq --rotate opq --subquantizers 13",
+    'mixdim --by frequency --rule budget --budget 8x --then "quantize --bits 4"',
+    'sseds --saliency energy --budget 8x --then "quantize --bits 4"',
+    "prune --keep 0.5 --values int8",
     "tt --budget 8x --order cluster",
     "tt --budget 16x --order cluster",
 )

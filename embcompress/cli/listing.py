@@ -71,7 +71,9 @@ def list_methods(
         console.print(Text(f"{row['name']}", style="bold") + Text(f"  ({row['kind']})"))
         for key, style in (("command", "cyan"), ("reason", ""), ("what", ""), ("source", "dim")):
             if key in row:
-                console.print(Padding(Text(row[key], style=style), (0, 0, 0, 4)))
+                # a file or a pipe gets whole lines
+                line = Text(("    " if console.soft_wrap else "") + row[key], style=style)
+                console.print(line if console.soft_wrap else Padding(line, (0, 0, 0, 4)))
 
 
 def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:

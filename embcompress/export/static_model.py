@@ -43,8 +43,18 @@ def write_model(job: Job, tokenizer: Path, *, normalize: bool) -> None:
         _write_tensors(job, made, folder.create("model.safetensors"))
         text = json.dumps(config, indent=4) + "\n"
         folder.create("config.json").write_at(0, text.encode())
+        folder.create("modules.json").write_at(0, (json.dumps(_modules(normalize)) + "\n").encode())
         folder.copy("tokenizer.json", tokenizer)
         folder.commit()
+
+
+def _modules(normalize: bool) -> list[dict[str, object]]:
+    """The modules of sentence-transformers, in their order."""
+    kinds = [("", "StaticEmbedding"), *([("1_Normalize", "Normalize")] if normalize else [])]
+    return [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(kinds)
+    ]
 
 
 def _mapped(found: Codewords) -> list[RowTensor]:

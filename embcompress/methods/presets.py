@@ -261,7 +261,7 @@ PRESETS = (
         "Cheng et al. 2020, Differentiable neural input search for recommender systems",
     ),
     Preset(
-        "OptEmbed rows",
+        "OptEmbed",
         "prune --rows --keep 0.5 --frequencies FILE",
         False,
         "rows dropped by frequency times norm where the paper learns thresholds of norms; dropped"

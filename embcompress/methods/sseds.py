@@ -56,9 +56,7 @@ class Sseds(Method):
         "Qu et al. 2022, Single-shot embedding dimension search in recommender system (the"
         " searching stage; no retraining)"
     )
-    example = (
-        "sseds model.safetensors -o model.s.safetensors --grads saliency.safetensors --keep 0.5"
-    )
+    example = "sseds glove.npy -o glove.s.safetensors --grads saliency.npy --keep 0.5"
 
     keep: Annotated[
         float | None,

@@ -116,7 +116,7 @@ def _notes(form: Form) -> list[str]:
             notes.append(f"{option} settled for each group of rows: {len(found)} different values")
             continue
         asked_for = " is" if value is None else f" {value} became"
-        notes += [f"{option}{asked_for} {one}" for one in found]
+        notes += [f"{option}{asked_for} {'none' if one == '' else one}" for one in found]
     return list(dict.fromkeys(notes))
 
 

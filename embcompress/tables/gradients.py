@@ -75,7 +75,7 @@ def read_gradients(
     recorded = _recorded_sizes(source)
     found = {}
     for name, (n, d) in shapes.items():
-        sizes = [b - a for a, b in fields[name].values()] if name in fields else [n]
+        sizes = [stop - start for start, stop in fields.get(name, {}).values()] or [n]
         if recorded.get(name, sizes) != sizes:
             raise UsageError(
                 f"{source.shown}: was collected for fields of {_sizes(recorded[name])} rows of"

@@ -98,7 +98,7 @@ class Held:
 
 def in_memory(table: CompressedTable) -> CompressedTable:
     """A table with all its bytes in memory, checked against its file's checksums."""
-    arrays = {name: np.array(array) for name, array in table.tensors().items()}
+    arrays = {name: _own(array) for name, array in table.tensors().items()}
     form = table.form
     return table_from_arrays(form.name, form.json(), arrays, f"table '{form.name}'", table.threads)
 

@@ -289,6 +289,8 @@ def test_dry_run_writes_nothing(verb, run, tmp_path):
     files = information_files(registry()[verb](), (20_000, 50), tmp_path)
     words = [word for name, file in files.items() for word in (f"--{name}", file)]
     before = list(tmp_path.iterdir())
+    if verb == "mixdim":  # a group alone keeps all of its columns
+        words += ["--rank", "25"]
     code, out, _ = run(verb, GLOVE, "--dry-run", "--json", *words)
     assert code == 0
     assert json.loads(out)["file_bytes"] < GLOVE.stat().st_size
@@ -357,6 +359,7 @@ def test_presets_run(run, tmp_path):
     """Every listed command is one that works."""
     (tmp_path / "f.txt").write_text("\n".join(str(i) for i in range(20000)))
     (tmp_path / "fields.json").write_text("[5000, 15000]")
+    np.save(tmp_path / "saliency.npy", np.random.default_rng(0).random((1, 50)))
     _, out, _ = run("methods", "--json")
     import shlex
 
@@ -366,7 +369,8 @@ def test_presets_run(run, tmp_path):
         words = [str(places.get(w, w)) for w in words]
         at = words.index("-o") + 1
         words[at] = str(tmp_path / f"{i}.safetensors")
-        for flag, file in (("--frequencies", "f.txt"), ("--fields", "fields.json")):
+        side = {"--frequencies": "f.txt", "--fields": "fields.json", "--grads": "saliency.npy"}
+        for flag, file in side.items():
             if flag in words:
                 words[words.index(flag) + 1] = str(tmp_path / file)
         code, _, err = run(*words, "-q", "--no-report")

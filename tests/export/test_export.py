@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import embcompress
 from embcompress.export import registry as targets
 from embcompress.methods import registry as methods
+from tests.variants import information_files
 
 N, D = 700, 16
 
@@ -34,7 +35,8 @@ def compressed(folder, run):
     def make(*words, source="t.npy"):
         path = folder / ("-".join(words).replace("/", "") + f".{source}.safetensors")
         if not path.exists():
-            options = ["--frequencies", folder / "f.npy"] if "mgqe" in words else []
+            needed = information_files(methods()[words[0]](), (N, D), folder)
+            options = [word for name, file in needed.items() for word in (f"--{name}", file)]
             options += ["--frequencies", folder / "f.npy"] if "--keep-hot" in words else []
             done = run(
                 words[0], folder / source, "-o", path, "-q", "--keep-failed", *words[1:], *options
@@ -288,6 +290,21 @@ def test_model2vec_scales_to_length_one(tokenizer, compressed, exported):
     options = ("--tokenizer", tokenizer, "--normalize")
     model = model2vec.StaticModel.from_pretrained(exported(path, "model2vec", "s", *options))
     assert np.linalg.norm(model.encode("w5 w9")) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("words", [("saec", "--clusters", "20"), ("quantize",)], ids=str)
+def test_sentence_transformers_loads_it(words, normalize, tokenizer, compressed, exported):
+    peer = pytest.importorskip("sentence_transformers", exc_type=ImportError)
+    path, rows = compressed(*words)
+    options = ("--tokenizer", tokenizer, *(["--normalize"] if normalize else []))
+    output = exported(path, "model2vec", "static", *options)
+    found = peer.SentenceTransformer(str(output), device="cpu").encode(["w5 w7 added2"])[0]
+    mean = rows[[5, 7, N - 1]].mean(axis=0)
+    expected = mean / np.linalg.norm(mean) if normalize else mean
+    np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize(

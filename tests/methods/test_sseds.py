@@ -15,6 +15,7 @@ from embcompress.methods import Quantize, Sseds
 from embcompress.pipeline.memory import compress
 from embcompress.pipeline.run import Job
 from embcompress.pipeline.run import run as run_job
+from embcompress.pipeline.settings import Settings
 from embcompress.progress import Progress
 
 D = 6
@@ -258,3 +259,56 @@ def test_doubts_are_told(files, run):
     random = np.random.default_rng(0)
     save_file({"t": random.standard_normal((270, D))}, files / "g.safetensors")
     assert "vanishes at a trained optimum" in run(*words)[2]
+
+
+ODD = {
+    "constant": np.full((50, 5), 3.25, np.float32),
+    "zeros": np.zeros((50, 5), np.float32),
+    "huge": np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32) * 1e37,
+    "tiny": np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32) * 1e-40,
+    "one row": np.arange(5, dtype=np.float32)[None],
+    "one column": np.arange(50, dtype=np.float32)[:, None],
+    "duplicates": np.repeat(np.eye(5, dtype=np.float32), 10, axis=0),
+    "far from 0": np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32) + 1e4,
+}
+
+
+@pytest.mark.parametrize("fill", ["mean", "zero", "project"])
+@pytest.mark.parametrize("ranking", ["energy", "magnitude", "gradient"])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_tables(name, ranking, fill):
+    table = ODD[name]
+    columns = table.shape[1]
+    told = np.arange(1.0, columns + 1)[None] if ranking == "gradient" else None
+    found = compress(table, Sseds(saliency=ranking, fill=fill), gradients=told).restore()
+    assert np.isfinite(found).all()
+    same = (found == table).all(axis=0)
+    assert same.sum() >= columns // 2
+    if name in ("constant", "one row") and fill != "zero":
+        assert np.allclose(found, table)
+
+
+def test_hot_rows_stay_whole(rows, saliency):
+    made = compress(
+        rows, Sseds(keep=0.3), fields=FIELDS, gradients=saliency,
+        frequencies=np.arange(len(rows), 0.0, -1.0),
+        settings=Settings(keep_hot=0.1, hot_as="fp32"),
+    )  # fmt: skip
+    hot = len(rows) // 10
+    assert np.array_equal(made.lookup(np.arange(hot)), rows[:hot])
+
+
+def test_gradients_of_rows_in_several_tiles(tmp_path, run):
+    random = np.random.default_rng(7)
+    table = random.standard_normal((9001, 6)).astype(np.float32)
+    gradients = random.standard_normal((9001, 6)).astype(np.float32)
+    np.save(tmp_path / "t.npy", table)
+    np.save(tmp_path / "g.npy", gradients)
+    output = tmp_path / "o.safetensors"
+    words = ["sseds", tmp_path / "t.npy", "-o", output, "--grads", tmp_path / "g.npy", "-q"]
+    code, _, err = run(*words)
+    assert code == 0, err
+    wide = table.astype(np.float64)
+    told = np.abs(((wide - wide.mean(axis=0)) * gradients).sum(axis=0))
+    found = embcompress.open(output)["t"].form.segments[0].codec.kept
+    assert found.tolist() == sorted(np.argsort(-told)[:3].tolist())

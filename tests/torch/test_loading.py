@@ -125,10 +125,6 @@ def test_names_of_a_larger_model(checkpoint):
     assert len(found.compressed) == 4
 
 
-def changed(state, *, drop=(), **more):
-    return {k: v for k, v in (state | more).items() if k not in drop}
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -170,3 +170,30 @@ def test_a_gradient_that_is_not_finite():
         (loss(model, next(batches())) * float("inf")).backward()
         with pytest.raises(BadInput, match="not finite in batch 0"):
             found.step()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        SIZES,
+        STARTS,
+        [*STARTS, sum(SIZES)],
+        torch.tensor(SIZES),
+        {"b": (7, 11), "a": (0, 7), "c": (11, 20)},
+    ],
+)
+def test_ways_to_say_fields(fields):
+    """All say the same, in a loop that clears gradients itself and was training before."""
+    model = Shared(sparse=False)
+    told = []
+    for given in (SIZES, fields):
+        loss(model, next(batches())).backward()  # left over from training
+        with collect_saliency(model, {"emb.weight": given}) as found:
+            for batch in batches():
+                model.zero_grad()
+                loss(model, batch).backward()
+                found.step()
+        told.append(found.values["emb.weight"])
+        assert all(p.grad is None for p in model.parameters())
+    assert told[0].shape == (len(SIZES), D)
+    assert np.array_equal(told[0], told[1])

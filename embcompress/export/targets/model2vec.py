@@ -15,8 +15,9 @@ from embcompress.options import Option
 class Model2vec(Target):
     """A static model: the tokenizer, and the vector of each token.
 
-    A table of ``saec`` keeps its codebook and codes: ``embeddings`` [K, D] and the tensor
-    ``mapping`` [N], in model2vec's words a quantized vocabulary. Any other table is written dense.
+    model2vec loads it, and sentence-transformers as a StaticEmbedding. A table of ``saec`` keeps
+    its codebook and codes: ``embeddings`` [K, D] and the tensor ``mapping`` [N], in model2vec's
+    words a quantized vocabulary. Any other table is written dense.
     """
 
     name = "model2vec"
