@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a loaded machine fails no property
+settings.load_profile("untimed")
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,20 +59,18 @@ def compare(
         if path.suffix not in _SUFFIXES:
             raise UsageError(f"--report {path}: comparisons are {', '.join(_SUFFIXES)}")
         check_target(path, force=True)
-    progress = progress_for(quiet=quiet)
-    reports = [
-        report_artifact(
-            path,
-            against,
-            frequencies,
-            seed=seed,
-            threads=threads or available(),
-            memory=usable_memory(memory),
-            progress=progress,
-        )
-        for path in artifacts
-    ]
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "threads": threads or available(),
+        "memory": usable_memory(memory),
+        "progress": progress_for(quiet=quiet),
+    }
+    used = None if against else frequencies
+    reports = [report_artifact(path, None, used, **settings) for path in artifacts]
     found = lineup(reports, command())
+    if against is not None:
+        reports = [report_artifact(path, against, frequencies, **settings) for path in artifacts]
+        found = lineup(reports, command())
     for path in report or []:
         text = json_text(found.to_json()) if path.suffix == ".json" else _html(found)
         write_atomically(path, text.encode(errors="backslashreplace"))

@@ -190,7 +190,8 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         if not quiet:
             show_choice(outcome.choice, verbose=verbose)
         shown = not no_report and not quiet
-        return show_report(outcome.report, files, as_json=json, shown=shown, kept=outcome.kept)
+        kept = outcome.kept or not job.writes
+        return show_report(outcome.report, files, as_json=json, shown=shown, kept=kept)
 
     doc = _help(method)
     own = parameters(method, f"Options of {method.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -22,7 +23,9 @@ class Terminated(BaseException):
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # the process ends: looking through what compilers leave behind takes 0.3 s
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -53,7 +53,7 @@ def _report(
 ) -> int:
     from embcompress.cli.output import check_report_files, show_report, written_on_failure
     from embcompress.cli.terminal import progress_for
-    from embcompress.pipeline.gates_file import GatesFile, read_gates
+    from embcompress.pipeline.gates_file import GatesFile, read_gates_for
     from embcompress.pipeline.reporting import report_artifact, source_size
     from embcompress.pipeline.room import usable_memory
     from embcompress.report.baseline import with_baseline
@@ -63,7 +63,7 @@ def _report(
     asked = gates_from(options)
     files = check_report_files(report or [], force=True)
     with written_on_failure(files):
-        from_file = read_gates(gates) if gates else GatesFile(gates=asked)
+        from_file = read_gates_for(gates, artifact) if gates else GatesFile(gates=asked)
         asked = from_file.gates.but(asked)
         baseline = baseline_from(options["baseline"])
         found = report_artifact(

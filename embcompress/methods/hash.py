@@ -62,7 +62,7 @@ class Hash(Method):
     streamed least squares.
 
     i is the original row number, counted from the first row of the segment, also where hot rows
-    or fields are apart. What is fitted is held in memory: 4 to 20 bytes a stored number.
+    or fields are apart. What is fitted is held in memory: 8 to 24 bytes a stored number.
     """
 
     name = "hash"

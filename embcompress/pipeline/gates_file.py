@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from embcompress.artifact.reader import Artifact
 from embcompress.errors import UsageError
 from embcompress.pipeline.document import Document, read_text
 from embcompress.report.gates import Gates, check_tables
@@ -64,9 +65,22 @@ class GatesFile:
         """Hold a report against the bounds of some tables.
 
         Raises:
+            UsageError: As for ``assign``.
+        """
+        assigned = self.assign(t.name for t in report.tables)
+        return [
+            result
+            for rule, names in zip(self.tables, assigned, strict=True)
+            for result in check_tables(report, rule.gates, names)
+        ]
+
+    def assign(self, tables: Iterable[str]) -> list[list[str]]:
+        """The tables that each rule is for.
+
+        Raises:
             UsageError: A rule with gates names no table, or only those of earlier rules.
         """
-        left = [t.name for t in report.tables]
+        left = list(tables)
         found = []
         for rule in self.tables:
             mine = rule.names(left)
@@ -76,8 +90,23 @@ class GatesFile:
                     f" {listed(left) or 'none'}"
                 )
             left = [name for name in left if name not in mine]
-            found += check_tables(report, rule.gates, mine)
+            found.append(mine)
         return found
+
+
+def read_gates_for(path: Path, artifact: Path) -> GatesFile:
+    """Gates of an artifact, whose tables they name.
+
+    Raises:
+        UsageError: As for ``read_gates``, or a rule with gates is for none of its tables.
+        BadInput: A file is missing or damaged.
+        IOFailure: A file cannot be read.
+    """
+    found = read_gates(path)
+    if found.tables:
+        with Artifact(artifact) as opened:
+            found.assign(opened)
+    return found
 
 
 def read_gates(path: Path) -> GatesFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from embcompress.report import figures, summary
+from embcompress.report.html import numbers
 from embcompress.report.html.distortion import table_chart
 from embcompress.report.html.distributions import distribution_charts
 from embcompress.report.html.frequencies import frequency_part
@@ -27,7 +28,8 @@ def table_part(table: TableReport, seed: int) -> Markup:
     return join(
         tag("div", *drawn, class_="charts") if drawn else None,
         tag("h3", "Figures"),
-        listing(list(summary.errors(table, seed))) if table.errors else _unmeasured(),
+        listing([*summary.errors(table, seed), ("bytes", _parts(table))]),
+        None if table.errors else _unmeasured(),
         frequency_part(details.frequency_groups, table.shape[0]) if details else None,
         worst_part(details) if details else None,
         neighbours_part(details, table.shape[0]) if details else None,
@@ -54,6 +56,16 @@ def folded(table: TableReport, seed: int, *, opened: bool) -> Markup:
             class_="inside"),
         open=opened,
     )  # fmt: skip
+
+
+def _parts(table: TableReport) -> Markup:
+    whole = table.artifact_bytes or 1
+    known = sorted(((n, s) for n, s in table.parts.items() if s), key=lambda p: -p[1])
+    told = (
+        join(f"{name} ", numbers.whole(size), f" ({figures.percent(size / whole)})")
+        for name, size in known
+    )
+    return Markup(", ".join(told))
 
 
 def _unmeasured() -> Markup:
