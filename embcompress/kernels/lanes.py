@@ -97,10 +97,19 @@ def _operation(result: Any, arguments: Any, emit: Callable[..., Any]) -> Any:
     return result(*arguments), generate
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Address of sixteen elements of an array of numba type `kind`, from a flat index on."""
-    data = context.make_array(kind)(context, builder, array).data
-    lanes = ir.VectorType(context.get_data_type(kind.dtype), LANES)
+def _pointer(
+    context: Any, builder: Any, kind: Any, array: Any, index: Any, element: Any = None
+) -> Any:
+    """Address of sixteen elements of an array of numba type `kind`, from a flat index on.
+
+    An integer instead of an array is the address of elements of an LLVM type.
+    """
+    if isinstance(kind, types.Integer):
+        data = builder.inttoptr(array, element.as_pointer())
+    else:
+        element = context.get_data_type(kind.dtype)
+        data = context.make_array(kind)(context, builder, array).data
+    lanes = ir.VectorType(element, LANES)
     return builder.bitcast(builder.gep(data, [index]), lanes.as_pointer())
 
 
@@ -115,7 +124,7 @@ def _splat(context: Any, number: Any) -> Any:
 
 def _load(context: Any, array: Any, index: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(target, builder, array, *values)
+        pointer = _pointer(target, builder, array, *values, element=ir.FloatType())
         return builder.load(pointer, align=4)
 
     return SINGLE(array, types.intp), generate
@@ -123,7 +132,7 @@ def _load(context: Any, array: Any, index: Any) -> Any:
 
 def _store(context: Any, array: Any, index: Any, value: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(target, builder, array, *values[:2])
+        pointer = _pointer(target, builder, array, *values[:2], element=ir.FloatType())
         builder.store(values[2], pointer, align=4)
         return target.get_dummy_value()
 
@@ -159,7 +168,10 @@ def _store_codes(context: Any, array: Any, index: Any, value: Any) -> Any:
 
 def _store_mask(context: Any, array: Any, index: Any, mask: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = target.make_array(array)(target, builder, values[0]).data
+        if isinstance(array, types.Integer):
+            data = builder.inttoptr(values[0], ir.IntType(LANES).as_pointer())
+        else:
+            data = target.make_array(array)(target, builder, values[0]).data
         bits = builder.bitcast(values[2], ir.IntType(LANES))
         builder.store(bits, builder.gep(data, [values[1]]))
         return target.get_dummy_value()
@@ -282,6 +294,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
 #: Sixteen copies of a number.
 splat: Callable[[float], Lanes] = _compiled(_splat)
 #: Sixteen neighbours of a C-contiguous float32 array, from a flat index on. Nothing checks bounds.
+#: Here, in `store` and in `store_mask` an address may stand for the array.
 load: Callable[[Float32, int], Lanes] = _compiled(_load)
 #: Write sixteen neighbours of a C-contiguous float32 array, from a flat index on.
 store: Callable[[Float32, int, Lanes], None] = _compiled(_store)

@@ -16,7 +16,16 @@ from embcompress.kernels.bitstring import BYTES_1D
 from embcompress.kernels.jit import inlined, kernel
 from embcompress.kernels.prefetch import prefetch
 from embcompress.kernels.rans import bits_at
-from embcompress.kernels.records import FLOAT32_1D, FLOAT32_2D, FLOAT32_OUT
+from embcompress.kernels.records import (
+    FLOAT32_1D,
+    FLOAT32_2D,
+    FLOAT32_OUT,
+    address,
+    float32_at,
+    int64_at,
+    put_float32,
+    uint32_at,
+)
 from embcompress.kernels.viterbi import ESCAPED, INT64_1D, INT64_2D
 
 SLOW: Final = 128
@@ -55,32 +64,34 @@ def refill(x: Any, words: Any, at: Any, string: Any) -> Any:
 @inlined
 def take(
     x: Any, words: Any, at: Any, s: Any, table: Any, string: Any, slots: Any, low: Any, most: Any,
-    values: Any, shift: Any, moves: Any, two: Any, mask: Any, precision: Any,
+    values: Any, width: Any, shift: Any, moves: Any, mask: Any, precision: Any,
 ) -> Any:  # fmt: skip
-    """One magnitude: the state, where the words are, the quantizer's state, what it stands for."""
-    z = (s & 1) & two
-    own = table + z
-    slot = slots[own, np.int64(x & mask)]
-    m = np.int64(slot & np.uint32(0xFF))
-    x = np.uint64(((slot >> np.uint32(8)) & np.uint32(0xFFF)) + np.uint32(1)) * (
-        x >> precision
-    ) + np.uint64(slot >> np.uint32(20))
+    """One magnitude: the state, where the words are, the quantizer's state, what it stands for.
+
+    Arrays are addresses; ``width`` is the length of a row of ``values``.
+    """
+    own = table + (s & 1)
+    slot = np.uint64(uint32_at(slots, ((own << precision) + np.int64(x & mask)) << 2))
+    m = np.int64(slot & np.uint64(0xFF))
+    x = (((slot >> np.uint64(8)) & np.uint64(0xFFF)) + np.uint64(1)) * (
+        x >> np.uint64(precision)
+    ) + (slot >> np.uint64(20))
     x, words, at = refill(x, words, at, string)
     if m < SLOW:
-        value = values[own, m]
+        value = float32_at(values, (own * width + m) << 2)
     else:
         m -= SLOW
-        if m == most[own]:
+        if m == int64_at(most, own << 3):
             m += np.int64(x & np.uint64((1 << ESCAPED) - 1))
             x, words, at = refill(x >> np.uint64(ESCAPED), words, at, string)
-        raw = low[own]
+        raw = int64_at(low, own << 3)
         if raw:
             m = (m << raw) | np.int64(x & ((np.uint64(1) << np.uint64(raw)) - np.uint64(1)))
             x, words, at = refill(x >> np.uint64(raw), words, at, string)
         value = np.float32(0)
         if m > 0:
-            value = np.float32(2 * m - z) - shift[own, min(m, 3)]
-    return x, words, at, moves[s, m & 1], value
+            value = np.float32(2 * m - (s & 1)) - float32_at(shift, ((own << 2) + min(m, 3)) << 2)
+    return x, words, at, int64_at(moves, ((s << 1) | (m & 1)) << 3), value
 
 
 @inlined
@@ -89,11 +100,13 @@ def signs(
 ) -> None:
     """Take the signs of a row's values and scale them."""
     for q in range(count):
-        value = row[places[q]]
-        if value != 0:
-            size = value * step
-            row[places[q]] = -size if x & np.uint64(1) else size
-            x, words, at = refill(x >> np.uint64(1), words, at, string)
+        place = int64_at(places, q << 3) << 2
+        value = float32_at(row, place)
+        # without a branch, which chance would decide
+        some = np.uint64(value != 0)
+        sign = np.float32(1) - np.float32(2) * np.float32(x & some)
+        put_float32(row, place, sign * (value * step))
+        x, words, at = refill(x >> some, words, at, string)
 
 
 @kernel(
@@ -142,54 +155,66 @@ def read_records_at(
         out: float32 [b, m], written.
     """
     b, m = out.shape
-    shifted = np.uint64(precision)
-    mask = (np.uint64(1) << shifted) - np.uint64(1)
-    two = np.int64(1) if moves.shape[0] > 1 else np.int64(0)
+    mask = (np.uint64(1) << np.uint64(precision)) - np.uint64(1)
+    width = values.shape[1]
+    bytes_at, slots_at, values_at = address(string), address(slots), address(values)
+    low_at, most_at, shift_at, moves_at = (
+        address(low),
+        address(most),
+        address(shift),
+        address(moves),
+    )
+    tables_at, places_at, out_at = address(tables), address(places), address(out)
     last = b - 1
     for i in range(0, b, 4):
         i1, i2, i3 = min(i + 1, last), min(i + 2, last), min(i + 3, last)
         for ahead in range(i + _AHEAD, min(i + _AHEAD + 4, b)):
-            prefetch(string, begins[ahead] >> 3)
+            prefetch(bytes_at, begins[ahead] >> 3)
         g0, g1, g2, g3 = classes[i], classes[i1], classes[i2], classes[i3]
-        x0, w0, a0 = start(string, begins[i], lengths[g0])
-        x1, w1, a1 = start(string, begins[i1], lengths[g1])
-        x2, w2, a2 = start(string, begins[i2], lengths[g2])
-        x3, w3, a3 = start(string, begins[i3], lengths[g3])
+        x0, w0, a0 = start(bytes_at, begins[i], lengths[g0])
+        x1, w1, a1 = start(bytes_at, begins[i1], lengths[g1])
+        x2, w2, a2 = start(bytes_at, begins[i2], lengths[g2])
+        x3, w3, a3 = start(bytes_at, begins[i3], lengths[g3])
         s0, s1, s2, s3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-        t0, t1, t2, t3 = tables[g0], tables[g1], tables[g2], tables[g3]
-        p0, p1, p2, p3 = places[g0], places[g1], places[g2], places[g3]
-        r0, r1, r2, r3 = out[i], out[i1], out[i2], out[i3]
+        t0, t1 = tables_at + 8 * m * g0, tables_at + 8 * m * g1
+        t2, t3 = tables_at + 8 * m * g2, tables_at + 8 * m * g3
+        p0, p1 = places_at + 8 * m * g0, places_at + 8 * m * g1
+        p2, p3 = places_at + 8 * m * g2, places_at + 8 * m * g3
+        r0, r1 = out_at + 4 * m * i, out_at + 4 * m * i1
+        r2, r3 = out_at + 4 * m * i2, out_at + 4 * m * i3
         count = max(max(counts[g0], counts[g1]), max(counts[g2], counts[g3]))
         for q in range(count):
+            here = q << 3
             x0, w0, a0, s0, v0 = take(
-                x0, w0, a0, s0, t0[q], string, slots, low, most, values, shift, moves, two, mask,
-                shifted,
+                x0, w0, a0, s0, int64_at(t0, here), bytes_at, slots_at, low_at, most_at, values_at,
+                width, shift_at, moves_at, mask, precision,
             )  # fmt: skip
-            r0[p0[q]] = v0
+            put_float32(r0, int64_at(p0, here) << 2, v0)
             x1, w1, a1, s1, v1 = take(
-                x1, w1, a1, s1, t1[q], string, slots, low, most, values, shift, moves, two, mask,
-                shifted,
+                x1, w1, a1, s1, int64_at(t1, here), bytes_at, slots_at, low_at, most_at, values_at,
+                width, shift_at, moves_at, mask, precision,
             )  # fmt: skip
-            r1[p1[q]] = v1
+            put_float32(r1, int64_at(p1, here) << 2, v1)
             x2, w2, a2, s2, v2 = take(
-                x2, w2, a2, s2, t2[q], string, slots, low, most, values, shift, moves, two, mask,
-                shifted,
+                x2, w2, a2, s2, int64_at(t2, here), bytes_at, slots_at, low_at, most_at, values_at,
+                width, shift_at, moves_at, mask, precision,
             )  # fmt: skip
-            r2[p2[q]] = v2
+            put_float32(r2, int64_at(p2, here) << 2, v2)
             x3, w3, a3, s3, v3 = take(
-                x3, w3, a3, s3, t3[q], string, slots, low, most, values, shift, moves, two, mask,
-                shifted,
+                x3, w3, a3, s3, int64_at(t3, here), bytes_at, slots_at, low_at, most_at, values_at,
+                width, shift_at, moves_at, mask, precision,
             )  # fmt: skip
-            r3[p3[q]] = v3
+            put_float32(r3, int64_at(p3, here) << 2, v3)
         for q in range(count, m):
-            r0[p0[q]] = np.float32(0)
-            r1[p1[q]] = np.float32(0)
-            r2[p2[q]] = np.float32(0)
-            r3[p3[q]] = np.float32(0)
-        signs(x0, w0, a0, p0, counts[g0], steps[g0], string, r0)
+            here = q << 3
+            put_float32(r0, int64_at(p0, here) << 2, np.float32(0))
+            put_float32(r1, int64_at(p1, here) << 2, np.float32(0))
+            put_float32(r2, int64_at(p2, here) << 2, np.float32(0))
+            put_float32(r3, int64_at(p3, here) << 2, np.float32(0))
+        signs(x0, w0, a0, p0, counts[g0], steps[g0], bytes_at, r0)
         if i1 > i:
-            signs(x1, w1, a1, p1, counts[g1], steps[g1], string, r1)
+            signs(x1, w1, a1, p1, counts[g1], steps[g1], bytes_at, r1)
         if i2 > i1:
-            signs(x2, w2, a2, p2, counts[g2], steps[g2], string, r2)
+            signs(x2, w2, a2, p2, counts[g2], steps[g2], bytes_at, r2)
         if i3 > i2:
-            signs(x3, w3, a3, p3, counts[g3], steps[g3], string, r3)
+            signs(x3, w3, a3, p3, counts[g3], steps[g3], bytes_at, r3)

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from embcompress.kernels.jit import inlined, kernel
 from embcompress.kernels.lanes import LANES, load, lower, select, splat, store, store_mask
-from embcompress.kernels.records import FLOAT32_1D, FLOAT32_2D, float32_at
+from embcompress.kernels.records import (
+    FLOAT32_1D,
+    FLOAT32_2D,
+    address,
+    float32_at,
+    int64_at,
+    put_int32,
+    uint16_at,
+)
 
 INT64_2D: Final = "Array(int64, 2, 'C', readonly=True)"
 INT64_1D: Final = "Array(int64, 1, 'C', readonly=True)"
@@ -30,36 +38,80 @@ MOST: Final = 2**20
 """Largest magnitude that is tried."""
 ESCAPED: Final = 8
 """Raw bits after an escape."""
+_MOST, _LOW, _RATE, _SHIFT, _QUICK, _LEVELS, _BITS, _ORIGINS, _WIDTH, _STATES = range(10)
+"""Places in what `addresses` returns."""
 
 
 @inlined
-def bits_of(m: Any, table: Any, most: Any, low: Any, rate: Any) -> Any:
+def addresses(
+    most: Any, low: Any, rate: Any, shift: Any, quick: Any, levels: Any, bits: Any, origins: Any
+) -> tuple[int, int, int, int, int, int, int, int, int, int]:
+    """Where the arrays of tables and the state machine lie; the width of ``rate``, the states.
+
+    Args:
+        most: int64 [T], magnitudes of a table, before its escape.
+        low: int64 [T], low bits of a magnitude that are stored raw.
+        rate: float32 [T, W], bits of a magnitude without its sign.
+        shift: float32 [T, 4], how far levels of 1, 2, ≥ 3 are moved towards 0.
+        quick: int64 [T], magnitudes below it have their neighbours in ``levels`` and ``bits``.
+        levels: float32 [T, W + 2], levels of magnitudes -2, -1, 0, …
+        bits: float32 [T, W + 2], their bits, signs counted.
+        origins: int64 [S, 4]: the two states, each with its parity, from which a state is reached.
+    """
+    return (
+        address(most), address(low), address(rate), address(shift), address(quick),
+        address(levels), address(bits), address(origins), rate.shape[1], origins.shape[0],
+    )  # fmt: skip
+
+
+@inlined
+def bits_of(m: Any, table: Any, model: Any) -> Any:
     """Bits of a magnitude in a table, its sign counted."""
     if m < 0:
         return FAR
-    high = m >> low[table]
-    if high >= most[table]:
-        if high >= most[table] + (1 << ESCAPED):
+    high = m >> int64_at(model[_LOW], table << 3)
+    most = int64_at(model[_MOST], table << 3)
+    if high >= most:
+        if high >= most + (1 << ESCAPED):
             return FAR
-        high = most[table]
-    bits = rate[table, high]
+        high = most
+    bits = float32_at(model[_RATE], (table * model[_WIDTH] + high) << 2)
     if m > 0:
         bits += np.float32(1)
     return bits
 
 
 @inlined
-def level_of(m: Any, z: Any, table: Any, shift: Any) -> Any:
+def level_of(m: Any, z: Any, table: Any, model: Any) -> Any:
     """What a magnitude stands for, in units of the step."""
     if m <= 0:
         return np.float32(0)
-    return np.float32(2 * m - z) - shift[table, min(m, 3)]
+    return np.float32(2 * m - z) - float32_at(model[_SHIFT], ((table << 2) + min(m, 3)) << 2)
 
 
 @inlined
 def nearest_of(size: Any, z: Any) -> int:
     """The larger candidate magnitude's lower neighbour: floor of size in quantizer z."""
     return int(min((size + z) * np.float32(0.5), np.float32(MOST)))
+
+
+@inlined
+def neighbours(size: Any, z: Any, table: Any, model: Any) -> Any:
+    """The lower neighbour m of a size; levels and bits of m - 2, m - 1, m, m + 1."""
+    m = nearest_of(size, z)
+    # the common case reads tables of levels and of bits
+    if m < int64_at(model[_QUICK], table << 3):
+        near = (table * (model[_WIDTH] + 2) + m) << 2
+        level0, bits0 = float32_at(model[_LEVELS], near), float32_at(model[_BITS], near)
+        level1, bits1 = float32_at(model[_LEVELS], near + 4), float32_at(model[_BITS], near + 4)
+        level2, bits2 = float32_at(model[_LEVELS], near + 8), float32_at(model[_BITS], near + 8)
+        level3, bits3 = float32_at(model[_LEVELS], near + 12), float32_at(model[_BITS], near + 12)
+    else:
+        level0, bits0 = level_of(m - 2, z, table, model), bits_of(m - 2, table, model)
+        level1, bits1 = level_of(m - 1, z, table, model), bits_of(m - 1, table, model)
+        level2, bits2 = level_of(m, z, table, model), bits_of(m, table, model)
+        level3, bits3 = level_of(m + 1, z, table, model), bits_of(m + 1, table, model)
+    return m, level0, bits0, level1, bits1, level2, bits2, level3, bits3
 
 
 @inlined
@@ -71,11 +123,12 @@ def cost_of(size: Any, level: Any, bits: Any, multipliers: Any) -> Any:
 
 @inlined
 def search(
-    y: Any, scale: Any, tables: Any, places: Any, count: Any, most: Any, low: Any, rate: Any,
-    shift: Any, quick: Any, levels: Any, bits: Any, origins: Any, multipliers: Any, costs: Any,
-    branch: Any, back: Any,
-) -> None:  # fmt: skip
-    """Run the trellis over one record; ends with the states' costs in ``costs``.
+    y: Any, scale: Any, tables: Any, places: Any, count: Any, model: Any, multipliers: Any,
+    costs: Any, branch: Any, back: Any,
+) -> int:  # fmt: skip
+    """Run the trellis over one record.
+
+    All arrays are addresses.
 
     Args:
         y: float32 [m], coordinates.
@@ -83,45 +136,27 @@ def search(
         tables: int64 [m], the table of coordinate q's class in quantizer 0; 1 is added for 1.
         places: int64 [m], where in ``y`` coordinate q lies.
         count: Coordinates that are coded.
-        most: int64 [T], magnitudes of a table, before its escape.
-        low: int64 [T], low bits of a magnitude that are stored raw.
-        rate: float32 [T, W], bits of a magnitude without its sign.
-        shift: float32 [T, 4], how far levels of 1, 2, ≥ 3 are moved towards 0.
-        quick: int64 [T], magnitudes below it have their neighbours in ``levels`` and ``bits``.
-        levels: float32 [T, W + 2], levels of magnitudes -2, -1, 0, …
-        bits: float32 [T, W + 2], their bits, signs counted.
-        origins: int64 [S, 4]: the two states, each with its parity, from which a state is reached.
+        model: As `addresses` gives it.
         multipliers: λ, sixteen.
-        costs: float32 [2 · S · 16], scratch: costs of states in its first half when done.
+        costs: float32 [2 · S · 16], scratch.
         branch: float32 [4 · 16], scratch.
         back: uint16 [m, 4 + S], decisions.
+
+    Returns:
+        Where in ``costs`` the final costs of states begin.
     """
-    states = origins.shape[0]
+    states = model[_STATES]
     width = 4 + states
-    stride = levels.shape[1]
+    now, then = 0, states * LANES
     for s in range(states):
         store(costs, s * LANES, splat(FAR if s else NEAR))
     for q in range(count):
-        size = abs(y[places[q]] * scale)
+        size = abs(float32_at(y, int64_at(places, q << 3) << 2) * scale)
+        table = int64_at(tables, q << 3)
         for z in range(2 if states > 1 else 1):
-            table = tables[q] + z
-            m = nearest_of(size, z)
-            # the common case reads four neighbours of a table of levels and of bits
-            if m < quick[table]:
-                near = 4 * (table * stride + m)
-                level0, bits0 = float32_at(levels, near), float32_at(bits, near)
-                level1, bits1 = float32_at(levels, near + 4), float32_at(bits, near + 4)
-                level2, bits2 = float32_at(levels, near + 8), float32_at(bits, near + 8)
-                level3, bits3 = float32_at(levels, near + 12), float32_at(bits, near + 12)
-            else:
-                level0 = level_of(m - 2, z, table, shift)
-                bits0 = bits_of(m - 2, table, most, low, rate)
-                level1 = level_of(m - 1, z, table, shift)
-                bits1 = bits_of(m - 1, table, most, low, rate)
-                level2 = level_of(m, z, table, shift)
-                bits2 = bits_of(m, table, most, low, rate)
-                level3 = level_of(m + 1, z, table, shift)
-                bits3 = bits_of(m + 1, table, most, low, rate)
+            m, level0, bits0, level1, bits1, level2, bits2, level3, bits3 = neighbours(
+                size, z, table + z, model
+            )
             below2 = cost_of(size, level0, bits0, multipliers)
             below = cost_of(size, level1, bits1, multipliers)
             at = cost_of(size, level2, bits2, multipliers)
@@ -131,82 +166,66 @@ def search(
             store(branch, (2 * z + (m & 1)) * LANES, lower(below2, at))
             store(branch, (2 * z + 1 - (m & 1)) * LANES, lower(below, above))
         for s in range(states):
-            one, other = origins[s, 0], origins[s, 2]
-            first = load(costs, one * LANES) + load(branch, (2 * (one & 1) + origins[s, 1]) * LANES)
-            second = load(costs, other * LANES) + load(
-                branch, (2 * (other & 1) + origins[s, 3]) * LANES
+            one, parity = int64_at(model[_ORIGINS], s << 5), int64_at(model[_ORIGINS], (s << 5) + 8)
+            other = int64_at(model[_ORIGINS], (s << 5) + 16)
+            parity2 = int64_at(model[_ORIGINS], (s << 5) + 24)
+            first = load(costs, now + one * LANES) + load(branch, (2 * (one & 1) + parity) * LANES)
+            second = load(costs, now + other * LANES) + load(
+                branch, (2 * (other & 1) + parity2) * LANES
             )
             chosen = second < first
             store_mask(back, q * width + 4 + s, chosen)
-            store(costs, (states + s) * LANES, select(chosen, second, first))
-        for s in range(states):
-            store(costs, s * LANES, load(costs, (states + s) * LANES))
+            store(costs, then + s * LANES, select(chosen, second, first))
+        now, then = then, now
+    return now
 
 
 @inlined
 def search_varied(
-    y: Any, scale: Any, tables: Any, places: Any, count: Any, most: Any, low: Any, rate: Any,
-    shift: Any, quick: Any, levels: Any, bits: Any, origins: Any, multipliers: Any, jitter: Any,
-    turn: Any, costs: Any, branch: Any, back: Any,
-) -> None:  # fmt: skip
+    y: Any, scale: Any, tables: Any, places: Any, count: Any, model: Any, multipliers: Any,
+    jitter: Any, cycle: Any, turn: Any, costs: Any, branch: Any, back: Any,
+) -> int:  # fmt: skip
     """`search` with λ varied from coordinate to coordinate, and bits and distortions carried along.
 
     Args:
-        y: float32 [m], coordinates.
-        scale: 1 / step.
-        tables: int64 [m], the table of coordinate q's class in quantizer 0; 1 is added for 1.
-        places: int64 [m], where in ``y`` coordinate q lies.
-        count: Coordinates that are coded.
-        most: int64 [T], magnitudes of a table, before its escape.
-        low: int64 [T], low bits of a magnitude that are stored raw.
-        rate: float32 [T, W], bits of a magnitude without its sign.
-        shift: float32 [T, 4], how far levels of 1, 2, ≥ 3 are moved towards 0.
-        quick: int64 [T], magnitudes below it have their neighbours in ``levels`` and ``bits``.
-        levels: float32 [T, W + 2], levels of magnitudes -2, -1, 0, …
-        bits: float32 [T, W + 2], their bits, signs counted.
-        origins: int64 [S, 4]: the two states, each with its parity, from which a state is reached.
-        multipliers: λ, sixteen.
+        y: See `search`, as the following.
+        scale: .
+        tables: .
+        places: .
+        count: .
+        model: .
+        multipliers: .
         jitter: float32 [J · 16], factors of λ; coordinate q takes those of (turn + q) mod J.
+        cycle: J.
         turn: See there.
-        costs: float32 [6 · S · 16], scratch: when done costs of states come first, then their bits
-            at 2 · S · 16, and their distortions at 4 · S · 16.
+        costs: float32 [6 · S · 16], scratch.
         branch: float32 [12 · 16], scratch.
         back: uint16 [m, 4 + S], decisions.
+
+    Returns:
+        Where in ``costs`` the final costs of states begin; their bits follow at S · 16, their
+        distortions at 2 · S · 16.
     """
-    states = origins.shape[0]
+    states = model[_STATES]
     width = 4 + states
-    stride = levels.shape[1]
+    bits_at, away_at = states * LANES, 2 * states * LANES
+    now, then = 0, 3 * states * LANES
     for s in range(states):
         store(costs, s * LANES, splat(FAR if s else NEAR))
-        store(costs, (2 * states + s) * LANES, splat(NEAR))
-        store(costs, (4 * states + s) * LANES, splat(NEAR))
-    cycle = len(jitter) // LANES
+        store(costs, bits_at + s * LANES, splat(NEAR))
+        store(costs, away_at + s * LANES, splat(NEAR))
     turn = turn % cycle
     for q in range(count):
-        size = abs(y[places[q]] * scale)
+        size = abs(float32_at(y, int64_at(places, q << 3) << 2) * scale)
+        table = int64_at(tables, q << 3)
         varied = multipliers * load(jitter, turn * LANES)
         turn += 1
         if turn == cycle:
             turn = 0
         for z in range(2 if states > 1 else 1):
-            table = tables[q] + z
-            m = nearest_of(size, z)
-            # the common case reads four neighbours of a table of levels and of bits
-            if m < quick[table]:
-                near = 4 * (table * stride + m)
-                level0, bits0 = float32_at(levels, near), float32_at(bits, near)
-                level1, bits1 = float32_at(levels, near + 4), float32_at(bits, near + 4)
-                level2, bits2 = float32_at(levels, near + 8), float32_at(bits, near + 8)
-                level3, bits3 = float32_at(levels, near + 12), float32_at(bits, near + 12)
-            else:
-                level0 = level_of(m - 2, z, table, shift)
-                bits0 = bits_of(m - 2, table, most, low, rate)
-                level1 = level_of(m - 1, z, table, shift)
-                bits1 = bits_of(m - 1, table, most, low, rate)
-                level2 = level_of(m, z, table, shift)
-                bits2 = bits_of(m, table, most, low, rate)
-                level3 = level_of(m + 1, z, table, shift)
-                bits3 = bits_of(m + 1, table, most, low, rate)
+            m, level0, bits0, level1, bits1, level2, bits2, level3, bits3 = neighbours(
+                size, z, table + z, model
+            )
             below2 = cost_of(size, level0, bits0, varied)
             below = cost_of(size, level1, bits1, varied)
             at = cost_of(size, level2, bits2, varied)
@@ -214,64 +233,95 @@ def search_varied(
             two_less, one_less = below2 < at, below < above
             store_mask(back, q * width + 2 * z, two_less)
             store_mask(back, q * width + 2 * z + 1, one_less)
-            own = 2 * z + (m & 1)
-            across = 2 * z + 1 - (m & 1)
-            store(branch, own * LANES, select(two_less, below2, at))
-            store(branch, across * LANES, select(one_less, below, above))
-            store(branch, (4 + own) * LANES, select(two_less, splat(bits0), splat(bits2)))
-            store(branch, (4 + across) * LANES, select(one_less, splat(bits1), splat(bits3)))
+            own = (2 * z + (m & 1)) * LANES
+            across = (2 * z + 1 - (m & 1)) * LANES
+            store(branch, own, select(two_less, below2, at))
+            store(branch, across, select(one_less, below, above))
+            store(branch, 4 * LANES + own, select(two_less, splat(bits0), splat(bits2)))
+            store(branch, 4 * LANES + across, select(one_less, splat(bits1), splat(bits3)))
             away0, away1 = size - level0, size - level1
             away2, away3 = size - level2, size - level3
             store(
-                branch, (8 + own) * LANES,
+                branch, 8 * LANES + own,
                 select(two_less, splat(away0 * away0), splat(away2 * away2)),
             )  # fmt: skip
             store(
-                branch, (8 + across) * LANES,
+                branch, 8 * LANES + across,
                 select(one_less, splat(away1 * away1), splat(away3 * away3)),
             )  # fmt: skip
         for s in range(states):
-            one, other = origins[s, 0], origins[s, 2]
-            by, by2 = 2 * (one & 1) + origins[s, 1], 2 * (other & 1) + origins[s, 3]
-            first = load(costs, one * LANES) + load(branch, by * LANES)
-            second = load(costs, other * LANES) + load(branch, by2 * LANES)
+            one, parity = int64_at(model[_ORIGINS], s << 5), int64_at(model[_ORIGINS], (s << 5) + 8)
+            other = int64_at(model[_ORIGINS], (s << 5) + 16)
+            parity2 = int64_at(model[_ORIGINS], (s << 5) + 24)
+            by, by2 = (2 * (one & 1) + parity) * LANES, (2 * (other & 1) + parity2) * LANES
+            from1, from2, to = now + one * LANES, now + other * LANES, then + s * LANES
+            first = load(costs, from1) + load(branch, by)
+            second = load(costs, from2) + load(branch, by2)
             chosen = second < first
             store_mask(back, q * width + 4 + s, chosen)
-            store(costs, (states + s) * LANES, select(chosen, second, first))
-            for kind in range(1, 3):
-                at_one = load(costs, (2 * kind * states + one) * LANES)
-                at_other = load(costs, (2 * kind * states + other) * LANES)
-                store(
-                    costs, ((2 * kind + 1) * states + s) * LANES,
-                    select(
-                        chosen,
-                        at_other + load(branch, (4 * kind + by2) * LANES),
-                        at_one + load(branch, (4 * kind + by) * LANES),
-                    ),
-                )  # fmt: skip
-        for kind in range(3):
-            for s in range(states):
-                moved = load(costs, ((2 * kind + 1) * states + s) * LANES)
-                store(costs, (2 * kind * states + s) * LANES, moved)
+            store(costs, to, select(chosen, second, first))
+            first = load(costs, bits_at + from1) + load(branch, 4 * LANES + by)
+            second = load(costs, bits_at + from2) + load(branch, 4 * LANES + by2)
+            store(costs, bits_at + to, select(chosen, second, first))
+            first = load(costs, away_at + from1) + load(branch, 8 * LANES + by)
+            second = load(costs, away_at + from2) + load(branch, 8 * LANES + by2)
+            store(costs, away_at + to, select(chosen, second, first))
+        now, then = then, now
+    return now
 
 
 @inlined
-def best_states(costs: Any, states: Any, least: Any, ends: Any) -> None:
-    """The cheapest final cost and state of every lane: float32 [16], int64 [16]."""
-    for lane in range(LANES):
-        least[lane] = costs[lane]
-        ends[lane] = 0
-        for s in range(1, states):
-            if costs[s * LANES + lane] < least[lane]:
-                least[lane] = costs[s * LANES + lane]
-                ends[lane] = s
+def best_costs(costs: Any, states: Any, least: Any) -> None:
+    """The least final cost of every lane; addresses of float32 [S · 16] and [16]."""
+    best = load(costs, 0)
+    for s in range(1, states):
+        best = lower(best, load(costs, s * LANES))
+    store(least, 0, best)
+
+
+@inlined
+def best_fit(costs: Any, states: Any, room: Any, bound: Any, least: Any, least_at: Any) -> Any:
+    """Of all lanes and final states, the path with the least distortion below a bound that fits.
+
+    Args:
+        costs: Address of final costs, bits and distortions, as `search_varied` leaves them.
+        states: S.
+        room: Bits that there are.
+        bound: Distortion to do better than.
+        least: float32 [16], scratch.
+        least_at: Its address.
+
+    Returns:
+        The lane and the final state, -1 for none; and the distortion, or the bound.
+    """
+    far, rooms = splat(FAR), splat(room)
+    best = far
+    for s in range(states):
+        fits = select(
+            rooms < load(costs, (states + s) * LANES), far, load(costs, (2 * states + s) * LANES)
+        )
+        best = lower(best, select(load(costs, s * LANES) < far, fits, far))
+    store(least_at, 0, best)
+    lane, end = -1, -1
+    for other in range(LANES):
+        if least[other] < bound:
+            bound, lane = least[other], other
+    if lane >= 0:
+        for s in range(states):
+            at = 4 * (s * LANES + lane)
+            if (
+                float32_at(costs, at) < FAR
+                and float32_at(costs, at + 4 * states * LANES) <= room
+                and float32_at(costs, at + 8 * states * LANES) == bound
+            ):
+                end = s
+    return lane, end, bound
 
 
 @inlined
 def trace(
-    y: Any, scale: Any, tables: Any, places: Any, count: Any, most: Any, low: Any, rate: Any,
-    shift: Any, quick: Any, levels: Any, bits: Any, origins: Any, back: Any, lane: Any, end: Any,
-    codes: Any,
+    y: Any, scale: Any, tables: Any, places: Any, count: Any, model: Any, back: Any, lane: Any,
+    end: Any, codes: Any,
 ) -> Any:  # fmt: skip
     """Follow a lane back from its final state; all bits and the distortion.
 
@@ -281,54 +331,37 @@ def trace(
         tables: .
         places: .
         count: .
-        most: .
-        low: .
-        rate: .
-        shift: .
-        quick: .
-        levels: .
-        bits: .
-        origins: .
+        model: .
         back: .
         lane: The lane.
         end: Its final state.
         codes: int32 [m], written: signed magnitudes.
     """
-    two = 1 if origins.shape[0] > 1 else 0
-    stride = levels.shape[1]
+    states = model[_STATES]
     total, distortion = np.float64(0), np.float64(0)
     s = end
     for q in range(count - 1, -1, -1):
-        chosen = (np.int64(back[q, 4 + s]) >> lane) & 1
-        parity = origins[s, 2 * chosen + 1]
-        s = origins[s, 2 * chosen]
-        z = s & two
-        value = y[places[q]] * scale
+        row = back + 2 * q * (4 + states)
+        chosen = (np.int64(uint16_at(row, (4 + s) << 1)) >> lane) & 1
+        origin = (s << 5) + (chosen << 4)
+        parity = int64_at(model[_ORIGINS], origin + 8)
+        s = int64_at(model[_ORIGINS], origin)
+        z = s & 1
+        value = float32_at(y, int64_at(places, q << 3) << 2) * scale
         size = abs(value)
         m = nearest_of(size, z)
-        table = tables[q] + z
-        near = 4 * (table * stride + m)
-        fast = m < quick[table]
+        table = int64_at(tables, q << 3) + z
         if (m & 1) == parity:
-            if (np.int64(back[q, 2 * z]) >> lane) & 1:
+            if (np.int64(uint16_at(row, z << 2)) >> lane) & 1:
                 m -= 2
-            else:
-                near += 8
-        elif (np.int64(back[q, 2 * z + 1]) >> lane) & 1:
+        elif (np.int64(uint16_at(row, (z << 2) + 2)) >> lane) & 1:
             m -= 1
-            near += 4
         else:
             m += 1
-            near += 12
-        if fast:
-            spent = float32_at(bits, near)
-            away = size - float32_at(levels, near)
-        else:
-            spent = bits_of(m, table, most, low, rate)
-            away = size - level_of(m, z, table, shift)
-        total += spent
+        total += bits_of(m, table, model)
+        away = size - level_of(m, z, table, model)
         distortion += away * away
-        codes[q] = -m if value < 0 else m
+        put_int32(codes, q << 2, -m if value < 0 else m)
     return total, distortion
 
 
@@ -362,20 +395,25 @@ def curves_at(
 ) -> None:
     """Least distortion + λ · bits of records in some classes, for sixteen λ."""
     m, states = rows.shape[1], origins.shape[0]
+    width = candidates.shape[1]
     costs = np.empty(2 * states * LANES, np.float32)
     branch = np.empty(4 * LANES, np.float32)
     back = np.empty((m, 4 + states), np.uint16)
-    ends = np.empty(LANES, np.int64)
+    model = addresses(most, low, rate, shift, quick, levels, bits, origins)
+    costs_at, branch_at, back_at = address(costs), address(branch), address(back)
+    rows_at, out_at = address(rows), address(out)
+    tables_at, places_at = address(tables), address(places)
+    multipliers = load(ladder, 0)
     for i in range(rows.shape[0]):
-        for j in range(candidates.shape[1]):
+        for j in range(width):
             g = candidates[i, j]
             if g < 0:
                 continue
-            search(
-                rows[i], np.float32(1) / steps[g], tables[g], places[g], counts[g], most, low,
-                rate, shift, quick, levels, bits, origins, load(ladder, 0), costs, branch, back,
+            begin = search(
+                rows_at + 4 * m * i, np.float32(1) / steps[g], tables_at + 8 * m * g,
+                places_at + 8 * m * g, counts[g], model, multipliers, costs_at, branch_at, back_at,
             )  # fmt: skip
-            best_states(costs, states, out[i, j], ends)
+            best_costs(costs_at + 4 * begin, states, out_at + 4 * LANES * (i * width + j))
 
 
 @kernel(
@@ -447,45 +485,48 @@ def fit_lengths_at(
     costs = np.empty(6 * states * LANES, np.float32)
     branch = np.empty(12 * LANES, np.float32)
     back = np.empty((m, 4 + states), np.uint16)
-    ends = np.empty(LANES, np.int64)
     least = np.empty(LANES, np.float32)
     duals = np.empty(width, np.float64)
     peaks = np.empty(width, np.int64)
     near = np.empty(LANES, np.float32)
+    model = addresses(most, low, rate, shift, quick, levels, bits, origins)
+    costs_at, branch_at, back_at = address(costs), address(branch), address(back)
+    least_at, near_at, jitter_at = address(least), address(near), address(jitter)
+    cycle = len(jitter) // LANES
+    multipliers = load(ladder, 0)
     for i in range(rows.shape[0]):
-        y = rows[i]
-        duals[:] = np.inf
+        y = address(rows) + 4 * m * i
         chosen[i] = -1
-        job = 0
-        while True:
-            best = -1
-            if job == width:
-                for j in range(width):
-                    if duals[j] < np.inf and (best < 0 or duals[j] < duals[best]):
-                        best = j
-                if best < 0:
-                    break
-            g = candidates[i, job if job < width else best]
+        for j in range(width):
+            g = candidates[i, j]
+            duals[j] = np.inf
             if g < 0:
-                job += 1
                 continue
+            room = np.float64(lengths[g]) - slack[i]
+            begin = search(
+                y, np.float32(1) / steps[g], address(tables) + 8 * m * g,
+                address(places) + 8 * m * g, counts[g], model, multipliers, costs_at, branch_at,
+                back_at,
+            )  # fmt: skip
+            best_costs(costs_at + 4 * begin, states, least_at)
+            bound = -np.inf
+            for lane in range(LANES):
+                dual = np.float64(least[lane]) - np.float64(ladder[lane]) * room
+                if dual > bound:
+                    bound = dual
+                    peaks[j] = lane
+            duals[j] = bound * weights[i, j] + lengths[g]
+        while chosen[i] < 0:
+            best = -1
+            for j in range(width):
+                if duals[j] < np.inf and (best < 0 or duals[j] < duals[best]):
+                    best = j
+            if best < 0:
+                break
+            g = candidates[i, best]
             scale = np.float32(1) / steps[g]
             room = np.float64(lengths[g]) - slack[i]
-            if job < width:
-                search(
-                    y, scale, tables[g], places[g], counts[g], most, low, rate, shift, quick,
-                    levels, bits, origins, load(ladder, 0), costs, branch, back,
-                )  # fmt: skip
-                best_states(costs, states, least, ends)
-                bound = -np.inf
-                for lane in range(LANES):
-                    dual = np.float64(least[lane]) - np.float64(ladder[lane]) * room
-                    if dual > bound:
-                        bound = dual
-                        peaks[job] = lane
-                duals[job] = bound * weights[i, job] + lengths[g]
-                job += 1
-                continue
+            own_tables, own_places = address(tables) + 8 * m * g, address(places) + 8 * m * g
             duals[best] = np.inf
             peak = peaks[best]
             bottom = ladder[max(peak - 1, 0)]
@@ -500,30 +541,19 @@ def fit_lengths_at(
                 near[0] = bottom
                 for lane in range(1, LANES):
                     near[lane] = near[lane - 1] * ratio
-                search_varied(
-                    y, scale, tables[g], places[g], counts[g], most, low, rate, shift, quick,
-                    levels, bits, origins, load(near, 0), jitter, attempt * 7, costs, branch, back,
+                begin = search_varied(
+                    y, scale, own_tables, own_places, counts[g], model, load(near_at, 0), jitter_at,
+                    cycle, attempt * 7, costs_at, branch_at, back_at,
                 )  # fmt: skip
-                lane, end = -1, -1
-                for s in range(states):
-                    for other in range(LANES):
-                        at = s * LANES + other
-                        if costs[at] < FAR and costs[2 * states * LANES + at] <= room:
-                            missed = costs[4 * states * LANES + at]
-                            if missed < least_missed:
-                                least_missed = missed
-                                lane, end = other, s
+                lane, end, least_missed = best_fit(
+                    costs_at + 4 * begin, states, np.float32(room), least_missed, least, least_at
+                )
                 if lane >= 0:
-                    used, distortion = trace(
-                        y, scale, tables[g], places[g], counts[g], most, low, rate, shift, quick,
-                        levels, bits, origins, back, lane, end, codes[i],
+                    chosen[i] = g
+                    found[i, 0], found[i, 1] = trace(
+                        y, scale, own_tables, own_places, counts[g], model, back_at, lane, end,
+                        address(codes) + 4 * m * i,
                     )  # fmt: skip
-            if least_missed >= FAR:
-                continue
-            chosen[i] = g
-            found[i, 0] = used
-            found[i, 1] = distortion
-            break
 
 
 @kernel(
