@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.kernels.machine import machine, origins
+from embcompress.kernels.machine import butterflies, machine, origins
 from embcompress.kernels.rans_reading import SLOW
 from embcompress.kernels.viterbi import ESCAPED, FAR
 
@@ -124,6 +124,11 @@ class Tables:
     def origins(self) -> NDArray[np.int64]:
         """See `embcompress.kernels.machine.origins`."""
         return origins(self.moves)
+
+    @cached_property
+    def butterflies(self) -> NDArray[np.int64]:
+        """See `embcompress.kernels.machine.butterflies`."""
+        return butterflies(self.moves)
 
     @cached_property
     def most(self) -> NDArray[np.int64]:

@@ -46,3 +46,19 @@ def origins(moves: NDArray[np.int64]) -> NDArray[np.int64]:
         for parity, reached in enumerate(row):
             found[reached] += [s, parity]
     return np.array(found, np.int64)
+
+
+def butterflies(moves: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of states a, b that lead to the same two states u, v, int64 [max(S / 2, 1), 4].
+
+    An even magnitude leads from a to u and from b to v, an odd one from b to u and from a to v. The
+    first half of them uses quantizer 0, the other half 1. With one state v is none, and 1.
+    """
+    if len(moves) == 1:
+        return np.array([[0, 0, 0, 1]], np.int64)
+    found = [
+        (one, other, u, int(moves[one, 1]))
+        for u, (one, parity, other, _) in enumerate(origins(moves).tolist())
+        if parity == 0
+    ]
+    return np.array(sorted(found, key=lambda pair: pair[0] & 1), np.int64)

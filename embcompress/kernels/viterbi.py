@@ -38,14 +38,15 @@ MOST: Final = 2**20
 """Largest magnitude that is tried."""
 ESCAPED: Final = 8
 """Raw bits after an escape."""
-_MOST, _LOW, _RATE, _SHIFT, _QUICK, _LEVELS, _BITS, _ORIGINS, _WIDTH, _STATES = range(10)
+_MOST, _LOW, _RATE, _SHIFT, _QUICK, _LEVELS, _BITS, _ORIGINS, _PAIRS, _WIDTH, _STATES = range(11)
 """Places in what `addresses` returns."""
 
 
 @inlined
 def addresses(
-    most: Any, low: Any, rate: Any, shift: Any, quick: Any, levels: Any, bits: Any, origins: Any
-) -> tuple[int, int, int, int, int, int, int, int, int, int]:
+    most: Any, low: Any, rate: Any, shift: Any, quick: Any, levels: Any, bits: Any, origins: Any,
+    butterflies: Any,
+) -> tuple[int, int, int, int, int, int, int, int, int, int, int]:  # fmt: skip
     """Where the arrays of tables and the state machine lie; the width of ``rate``, the states.
 
     Args:
@@ -57,10 +58,12 @@ def addresses(
         levels: float32 [T, W + 2], levels of magnitudes -2, -1, 0, …
         bits: float32 [T, W + 2], their bits, signs counted.
         origins: int64 [S, 4]: the two states, each with its parity, from which a state is reached.
+        butterflies: int64 [max(S / 2, 1), 4], see `embcompress.kernels.machine.butterflies`.
     """
     return (
         address(most), address(low), address(rate), address(shift), address(quick),
-        address(levels), address(bits), address(origins), rate.shape[1], origins.shape[0],
+        address(levels), address(bits), address(origins), address(butterflies), rate.shape[1],
+        origins.shape[0],
     )  # fmt: skip
 
 
@@ -122,6 +125,16 @@ def cost_of(size: Any, level: Any, bits: Any, multipliers: Any) -> Any:
 
 
 @inlined
+def pair_of(pair: Any, model: Any) -> Any:
+    """The four states of a butterfly."""
+    at = pair << 5
+    return (
+        int64_at(model[_PAIRS], at), int64_at(model[_PAIRS], at + 8),
+        int64_at(model[_PAIRS], at + 16), int64_at(model[_PAIRS], at + 24),
+    )  # fmt: skip
+
+
+@inlined
 def search(
     y: Any, scale: Any, tables: Any, places: Any, count: Any, model: Any, multipliers: Any,
     costs: Any, branch: Any, back: Any,
@@ -138,22 +151,24 @@ def search(
         count: Coordinates that are coded.
         model: As `addresses` gives it.
         multipliers: λ, sixteen.
-        costs: float32 [2 · S · 16], scratch.
+        costs: float32 [2 · max(S, 2) · 16], scratch.
         branch: float32 [4 · 16], scratch.
-        back: uint16 [m, 4 + S], decisions.
+        back: uint16 [m, 4 + max(S, 2)], decisions.
 
     Returns:
         Where in ``costs`` the final costs of states begin.
     """
     states = model[_STATES]
-    width = 4 + states
-    now, then = 0, states * LANES
+    room = max(states, 2)
+    width = 4 + room
+    quantizers, half = (2, states >> 2) if states > 1 else (1, 1)
+    now, then = 0, room * LANES
     for s in range(states):
         store(costs, s * LANES, splat(FAR if s else NEAR))
     for q in range(count):
         size = abs(float32_at(y, int64_at(places, q << 3) << 2) * scale)
         table = int64_at(tables, q << 3)
-        for z in range(2 if states > 1 else 1):
+        for z in range(quantizers):
             m, level0, bits0, level1, bits1, level2, bits2, level3, bits3 = neighbours(
                 size, z, table + z, model
             )
@@ -165,17 +180,18 @@ def search(
             store_mask(back, q * width + 2 * z + 1, below < above)
             store(branch, (2 * z + (m & 1)) * LANES, lower(below2, at))
             store(branch, (2 * z + 1 - (m & 1)) * LANES, lower(below, above))
-        for s in range(states):
-            one, parity = int64_at(model[_ORIGINS], s << 5), int64_at(model[_ORIGINS], (s << 5) + 8)
-            other = int64_at(model[_ORIGINS], (s << 5) + 16)
-            parity2 = int64_at(model[_ORIGINS], (s << 5) + 24)
-            first = load(costs, now + one * LANES) + load(branch, (2 * (one & 1) + parity) * LANES)
-            second = load(costs, now + other * LANES) + load(
-                branch, (2 * (other & 1) + parity2) * LANES
-            )
-            chosen = second < first
-            store_mask(back, q * width + 4 + s, chosen)
-            store(costs, then + s * LANES, select(chosen, second, first))
+        row = q * width + 4
+        for z in range(quantizers):
+            even, odd = load(branch, 2 * z * LANES), load(branch, (2 * z + 1) * LANES)
+            for pair in range(z * half, (z + 1) * half):
+                a, b, u, v = pair_of(pair, model)
+                from_a, from_b = load(costs, now + a * LANES), load(costs, now + b * LANES)
+                first, second = from_a + even, from_b + odd
+                store_mask(back, row + u, second < first)
+                store(costs, then + u * LANES, lower(second, first))
+                first, second = from_a + odd, from_b + even
+                store_mask(back, row + v, second < first)
+                store(costs, then + v * LANES, lower(second, first))
         now, then = then, now
     return now
 
@@ -198,18 +214,20 @@ def search_varied(
         jitter: float32 [J · 16], factors of λ; coordinate q takes those of (turn + q) mod J.
         cycle: J.
         turn: See there.
-        costs: float32 [6 · S · 16], scratch.
+        costs: float32 [6 · max(S, 2) · 16], scratch.
         branch: float32 [12 · 16], scratch.
-        back: uint16 [m, 4 + S], decisions.
+        back: uint16 [m, 4 + max(S, 2)], decisions.
 
     Returns:
-        Where in ``costs`` the final costs of states begin; their bits follow at S · 16, their
-        distortions at 2 · S · 16.
+        Where in ``costs`` the final costs of states begin; their bits follow at max(S, 2) · 16,
+        their distortions at twice that.
     """
     states = model[_STATES]
-    width = 4 + states
-    bits_at, away_at = states * LANES, 2 * states * LANES
-    now, then = 0, 3 * states * LANES
+    room = max(states, 2)
+    width = 4 + room
+    quantizers, half = (2, states >> 2) if states > 1 else (1, 1)
+    bits_at, away_at = room * LANES, 2 * room * LANES
+    now, then = 0, 3 * room * LANES
     for s in range(states):
         store(costs, s * LANES, splat(FAR if s else NEAR))
         store(costs, bits_at + s * LANES, splat(NEAR))
@@ -222,7 +240,7 @@ def search_varied(
         turn += 1
         if turn == cycle:
             turn = 0
-        for z in range(2 if states > 1 else 1):
+        for z in range(quantizers):
             m, level0, bits0, level1, bits1, level2, bits2, level3, bits3 = neighbours(
                 size, z, table + z, model
             )
@@ -249,23 +267,29 @@ def search_varied(
                 branch, 8 * LANES + across,
                 select(one_less, splat(away1 * away1), splat(away3 * away3)),
             )  # fmt: skip
-        for s in range(states):
-            one, parity = int64_at(model[_ORIGINS], s << 5), int64_at(model[_ORIGINS], (s << 5) + 8)
-            other = int64_at(model[_ORIGINS], (s << 5) + 16)
-            parity2 = int64_at(model[_ORIGINS], (s << 5) + 24)
-            by, by2 = (2 * (one & 1) + parity) * LANES, (2 * (other & 1) + parity2) * LANES
-            from1, from2, to = now + one * LANES, now + other * LANES, then + s * LANES
-            first = load(costs, from1) + load(branch, by)
-            second = load(costs, from2) + load(branch, by2)
-            chosen = second < first
-            store_mask(back, q * width + 4 + s, chosen)
-            store(costs, to, select(chosen, second, first))
-            first = load(costs, bits_at + from1) + load(branch, 4 * LANES + by)
-            second = load(costs, bits_at + from2) + load(branch, 4 * LANES + by2)
-            store(costs, bits_at + to, select(chosen, second, first))
-            first = load(costs, away_at + from1) + load(branch, 8 * LANES + by)
-            second = load(costs, away_at + from2) + load(branch, 8 * LANES + by2)
-            store(costs, away_at + to, select(chosen, second, first))
+        row = q * width + 4
+        for z in range(quantizers):
+            even, odd = load(branch, 2 * z * LANES), load(branch, (2 * z + 1) * LANES)
+            bits0, bits1 = load(branch, (4 + 2 * z) * LANES), load(branch, (5 + 2 * z) * LANES)
+            away0, away1 = load(branch, (8 + 2 * z) * LANES), load(branch, (9 + 2 * z) * LANES)
+            for pair in range(z * half, (z + 1) * half):
+                a, b, u, v = pair_of(pair, model)
+                a, b, u, v = now + a * LANES, now + b * LANES, u * LANES, v * LANES
+                cost_a, cost_b = load(costs, a), load(costs, b)
+                first, second = cost_a + even, cost_b + odd
+                up = second < first
+                store(costs, then + u, lower(second, first))
+                first, second = cost_a + odd, cost_b + even
+                down = second < first
+                store(costs, then + v, lower(second, first))
+                store_mask(back, row + u // LANES, up)
+                store_mask(back, row + v // LANES, down)
+                cost_a, cost_b = load(costs, bits_at + a), load(costs, bits_at + b)
+                store(costs, bits_at + then + u, select(up, cost_b + bits1, cost_a + bits0))
+                store(costs, bits_at + then + v, select(down, cost_b + bits0, cost_a + bits1))
+                cost_a, cost_b = load(costs, away_at + a), load(costs, away_at + b)
+                store(costs, away_at + then + u, select(up, cost_b + away1, cost_a + away0))
+                store(costs, away_at + then + v, select(down, cost_b + away0, cost_a + away1))
         now, then = then, now
     return now
 
@@ -294,11 +318,11 @@ def best_fit(costs: Any, states: Any, room: Any, bound: Any, least: Any, least_a
     Returns:
         The lane and the final state, -1 for none; and the distortion, or the bound.
     """
-    far, rooms = splat(FAR), splat(room)
+    far, rooms, stride = splat(FAR), splat(room), max(states, 2) * LANES
     best = far
     for s in range(states):
         fits = select(
-            rooms < load(costs, (states + s) * LANES), far, load(costs, (2 * states + s) * LANES)
+            rooms < load(costs, stride + s * LANES), far, load(costs, 2 * stride + s * LANES)
         )
         best = lower(best, select(load(costs, s * LANES) < far, fits, far))
     store(least_at, 0, best)
@@ -311,8 +335,8 @@ def best_fit(costs: Any, states: Any, room: Any, bound: Any, least: Any, least_a
             at = 4 * (s * LANES + lane)
             if (
                 float32_at(costs, at) < FAR
-                and float32_at(costs, at + 4 * states * LANES) <= room
-                and float32_at(costs, at + 8 * states * LANES) == bound
+                and float32_at(costs, at + 4 * stride) <= room
+                and float32_at(costs, at + 8 * stride) == bound
             ):
                 end = s
     return lane, end, bound
@@ -341,7 +365,7 @@ def trace(
     total, distortion = np.float64(0), np.float64(0)
     s = end
     for q in range(count - 1, -1, -1):
-        row = back + 2 * q * (4 + states)
+        row = back + 2 * q * (4 + max(states, 2))
         chosen = (np.int64(uint16_at(row, (4 + s) << 1)) >> lane) & 1
         origin = (s << 5) + (chosen << 4)
         parity = int64_at(model[_ORIGINS], origin + 8)
@@ -367,7 +391,7 @@ def trace(
 
 _MODEL: Final = (
     f"{INT64_1D}, {INT64_1D}, {FLOAT32_2D}, {FLOAT32_2D}, {INT64_1D}, {FLOAT32_2D}, {FLOAT32_2D},"
-    f" {INT64_2D}"
+    f" {INT64_2D}, {INT64_2D}"
 )
 
 
@@ -390,16 +414,17 @@ def curves_at(
     levels: NDArray[np.float32],
     bits: NDArray[np.float32],
     origins: NDArray[np.int64],
+    butterflies: NDArray[np.int64],
     ladder: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
     """Least distortion + λ · bits of records in some classes, for sixteen λ."""
     m, states = rows.shape[1], origins.shape[0]
     width = candidates.shape[1]
-    costs = np.empty(2 * states * LANES, np.float32)
+    costs = np.empty(2 * max(states, 2) * LANES, np.float32)
     branch = np.empty(4 * LANES, np.float32)
-    back = np.empty((m, 4 + states), np.uint16)
-    model = addresses(most, low, rate, shift, quick, levels, bits, origins)
+    back = np.empty((m, 4 + max(states, 2)), np.uint16)
+    model = addresses(most, low, rate, shift, quick, levels, bits, origins, butterflies)
     costs_at, branch_at, back_at = address(costs), address(branch), address(back)
     rows_at, out_at = address(rows), address(out)
     tables_at, places_at = address(tables), address(places)
@@ -439,6 +464,7 @@ def fit_lengths_at(
     levels: NDArray[np.float32],
     bits: NDArray[np.float32],
     origins: NDArray[np.int64],
+    butterflies: NDArray[np.int64],
     ladder: NDArray[np.float32],
     jitter: NDArray[np.float32],
     tries: int,
@@ -472,6 +498,7 @@ def fit_lengths_at(
         levels: float32 [T, W + 2].
         bits: float32 [T, W + 2].
         origins: int64 [S, 4].
+        butterflies: int64 [max(S / 2, 1), 4].
         ladder: float32 [16], ascending λ.
         jitter: float32 [J · 16], see `search_varied`.
         tries: Searches about the best λ, each with other factors of it.
@@ -482,14 +509,14 @@ def fit_lengths_at(
     """
     m, states = rows.shape[1], origins.shape[0]
     width = candidates.shape[1]
-    costs = np.empty(6 * states * LANES, np.float32)
+    costs = np.empty(6 * max(states, 2) * LANES, np.float32)
     branch = np.empty(12 * LANES, np.float32)
-    back = np.empty((m, 4 + states), np.uint16)
+    back = np.empty((m, 4 + max(states, 2)), np.uint16)
     least = np.empty(LANES, np.float32)
     duals = np.empty(width, np.float64)
     peaks = np.empty(width, np.int64)
     near = np.empty(LANES, np.float32)
-    model = addresses(most, low, rate, shift, quick, levels, bits, origins)
+    model = addresses(most, low, rate, shift, quick, levels, bits, origins, butterflies)
     costs_at, branch_at, back_at = address(costs), address(branch), address(back)
     least_at, near_at, jitter_at = address(least), address(near), address(jitter)
     cycle = len(jitter) // LANES

@@ -63,8 +63,8 @@ class Limit(Method):
     states: Annotated[
         Literal["1", "4", "8", "32"] | None,
         Option(
-            "States of dependent quantization; 1 is a plain quantizer. 8 by default, 32 with"
-            " --effort best."
+            "States of dependent quantization; 1 is a plain quantizer. 32 by default, 8 with"
+            " --effort fast."
         ),
     ] = None
     effort: Annotated[
@@ -103,7 +103,9 @@ class Limit(Method):
 
     @property
     def _states(self) -> int:
-        return int(self.states or (32 if self.effort == "best" else 8))
+        from embcompress.solvers.trellis_encoder import EFFORTS
+
+        return int(self.states or EFFORTS[self.effort].states)
 
     def preflight(self, rows: Rows, context: Context) -> None:
         from embcompress.solvers.rotation import check_room

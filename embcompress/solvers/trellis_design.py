@@ -36,6 +36,8 @@ _LEAST_RECORDS = 4
 _ACTIVE = 0.55
 """Squared spread over squared step from which a coordinate tells of a row's gain."""
 _TINY = 1e-12
+_MOST_OCTAVES = 4.0
+"""How far a step is changed at once."""
 _PADDING = 0.6
 """Bits that the codes of a record leave over, as lengths are reckoned with."""
 _IMPOSSIBLE = 1e7
@@ -366,33 +368,31 @@ def class_bits(count: int) -> int:
 
 
 def solve_step(
-    function: Callable[[float], float], wanted: float, step: float, rounds: int, reach: float = 64
+    function: Callable[[float], float],
+    wanted: float,
+    step: float,
+    slope: float,
+    rounds: int,
+    near: float,
 ) -> float:
-    """The step at which a falling function reaches a value, by bisection of its logarithm.
+    """The step at which a falling function reaches a value, by secants over its logarithm.
 
     Args:
         function: Of the step; falling.
         wanted: Its value.
         step: A first guess.
+        slope: About how much the function falls when the step doubles.
         rounds: Calls at most.
-        reach: The guess may be off by this factor.
+        near: How far off the value may be.
     """
-    low, high = math.log(step / reach), math.log(step * reach)
-    at = math.log(step)
-    stride = 0.7
-    below = above = False
+    at, last = math.log2(step), None
+    fall = slope
     for _ in range(rounds):
-        if function(math.exp(at)) > wanted:
-            low, below = at, True
-        else:
-            high, above = at, True
-        if below and above:
-            at = 0.5 * (low + high)
-        else:
-            at = (
-                min(at + stride, math.log(step * reach))
-                if below
-                else max(at - stride, math.log(step / reach))
-            )
-            stride *= 2
-    return math.exp(at)
+        over = function(2**at) - wanted
+        if abs(over) <= near:
+            break
+        if last is not None and last[0] != at:
+            fall = min(max((last[1] - over) / (at - last[0]), slope / 8), 2 * slope)
+        last = at, over
+        at += min(max(over / fall, -_MOST_OCTAVES), _MOST_OCTAVES)
+    return float(2**at)

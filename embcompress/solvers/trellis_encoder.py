@@ -18,6 +18,7 @@ from embcompress.solvers.encoder import Encoder
 from embcompress.solvers.trellis_design import Design, log_gains, nearest_gains
 from embcompress.solvers.trellis_frame import Frame
 from embcompress.solvers.trellis_search import LADDER, LAMBDA, SLACK, STEEP
+from embcompress.threads import one_blas_thread, ordered
 
 if TYPE_CHECKING:
     from embcompress.solvers.run import Run
@@ -35,22 +36,31 @@ class Effort:
     """How hard is searched.
 
     Args:
+        states: Of the state machine, unless others are asked for.
         reach: Classes that are tried for a record.
         tries: Searches of the chosen one.
-        sample: Records that are fitted to.
+        sample: Records that are fitted to, at most.
+        weights: Numbers of a sample, about: fewer records if they are long.
         rounds: Steps that are tried on all of them.
     """
 
+    states: int
     reach: int
     tries: int
     sample: int
+    weights: int
     rounds: int
 
+    def records(self, size: int) -> int:
+        """Records of a sample, ``size`` numbers each."""
+        return min(self.sample, max(_LEAST_SAMPLE, self.weights // max(size, 1)))
 
+
+_LEAST_SAMPLE = 3072
 EFFORTS = {
-    "fast": Effort(2, 1, 6144, 3),
-    "normal": Effort(3, 1, 12288, 4),
-    "best": Effort(5, 2, 24576, 6),
+    "fast": Effort(8, 2, 1, 6144, 400_000, 3),
+    "normal": Effort(32, 3, 1, 12288, 800_000, 4),
+    "best": Effort(32, 5, 3, 24576, 4_000_000, 6),
 }
 
 
@@ -134,6 +144,14 @@ class RecordEncoder:
         if not errors:
             return encoded
         return self._measured(rows, encoded)
+
+    def mean_bits(self, coordinates: NDArray[np.float32]) -> float:
+        """Mean length of records with these coordinates, float32 [b, r·n], in bits."""
+        count = len(coordinates)
+        classes = np.full(count, self.codec.raw_class, np.int64)
+        codes, bits = np.zeros(coordinates.shape, np.int32), np.zeros(count)
+        self._choose(coordinates, np.arange(count), 1.0, classes, codes, bits)
+        return float(np.array(self.codec.stream.lengths, np.float64)[classes].mean())
 
     def _constant(self, rows: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Records with constant rows, which are kept exactly; their classes are set."""
@@ -348,11 +366,13 @@ class TrellisEncoder(Encoder):
             self._tiles[key] = number
             self._spool.put(number, encoded.piece)
             totals.append(float(cost(encoded).sum()))
-        return self._approach(rows, totals, wanted, cost, cheaper, near, errors=errors)
+        with one_blas_thread():
+            return self._approach(rows, context, totals, wanted, cost, cheaper, near, errors=errors)
 
     def _approach(
         self,
         rows: Rows,
+        context: Run,
         totals: list[float],
         wanted: float,
         cost: Callable[[Encoded], NDArray[np.float64]],
@@ -363,6 +383,10 @@ class TrellisEncoder(Encoder):
     ) -> float:
         order = np.random.Generator(np.random.PCG64(5)).permutation(len(totals)).tolist()
         price = 1.0
+
+        def again(number: int) -> tuple[int, Encoded]:
+            return number, self._coder.encode(rows.tile(number).rows, price, errors=errors)
+
         over = sum(totals) > wanted
         for _ in range(_ROUNDS):
             if (over and sum(totals) <= wanted) or (
@@ -370,9 +394,7 @@ class TrellisEncoder(Encoder):
             ):
                 break
             old, price = price, price * (cheaper if over else 1 / cheaper)
-            for number in order:
-                tile = rows.tile(number)
-                other = self._coder.encode(tile.rows, price, errors=errors)
+            for number, other in ordered(again, order, context.threads):
                 left = sum(totals) - totals[number]
                 changed = left + float(cost(other).sum())
                 if (over and changed > wanted) or (not over and changed <= wanted):

@@ -38,10 +38,13 @@ _FEW_ROWS, _FEW_WEIGHTS = 2000, 60_000
 """Tables of magnitudes follow a rule below."""
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
-_COARSE = 9
+_COARSE, _SHORT = 7, 0.002
+"""Steps that are tried on few records, and how near a wish they have to come."""
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
 _NEAR = 64
 _AIMS, _CAUTION = 6, 0.985
+_TRIED, _CLOSE = 1024, 0.002
+"""Records that a design is tried on, and how near to the wished bits they have to come."""
 _LEAST = 8.0
 _LEAST_HALVES = 3
 _FINE = 7
@@ -148,7 +151,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         constant = float(same.mean()) if len(same) else 0.0
         tried = rows_of_record(wish, rows, constant)
         r = max(tried)
-        drawn = sampled(rows, found, r, self._effort.sample // min(r, 4), context)
+        drawn = sampled(rows, found, r, self._effort.records(r * d), context)
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
         self._frame = frame_of(found.largest, found.mean, found.gram, n, bits)
         self._constant = constant > 0
@@ -234,7 +237,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         limit = max(len(sample.records) // 8, 1)
         counts = [c for c in _COUNTS.get(sample.rows, (15, 31, 63, 127)) if c <= limit] or [limit]
         usual = min(15, max(counts))
-        step = self._solved(guess, usual, _COARSE, 64, few=True)
+        step = self._solved(guess, usual, _COARSE, few=True)
         if self._effort.rounds > EFFORTS["fast"].rounds or sample.rows > 1:
             scores = {}
             for count in counts:
@@ -244,20 +247,21 @@ class TrellisFit(TrellisEncoder, Elastic):
                 scores[count] = design.distortion / (step * step * LAMBDA) + size
             usual = min(scores, key=lambda c: scores[c])
         self._designer.gains = None
-        step = self._solved(step, usual, self._effort.rounds, 1.15, few=False)
+        step = self._solved(step, usual, self._effort.rounds, few=False)
         return self._designer.finish(self._designer.at(step, usual, few=False))
 
-    def _solved(self, guess: float, count: int, rounds: int, reach: float, *, few: bool) -> float:
+    def _solved(self, guess: float, count: int, rounds: int, *, few: bool) -> float:
         """The step whose design has the wished size or error."""
         designer = self._designer
         if self._wish.error is not None:
             wanted = self._wanted_error() / self._records - self._spare * self._sample.rows
             wanted = max(wanted, 1e-30)
 
-            def error(step: float) -> float:
-                return -designer.at(step, count, few=few, rounds=1).distortion
+            def exactness(step: float) -> float:
+                design = designer.at(step, count, few=few, rounds=1)
+                return -math.log2(max(design.distortion, 1e-30))
 
-            return solve_step(error, -wanted, guess, rounds, reach)
+            return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT)
 
         def size(step: float) -> float:
             design = designer.at(step, count, few=few, rounds=1)
@@ -265,7 +269,10 @@ class TrellisFit(TrellisEncoder, Elastic):
             return design.bits + 8 * self._shared_bytes(design) / self._records
 
         assert self._wish.nbytes is not None
-        return solve_step(size, 8 * self._wish.nbytes / self._records, guess, rounds, reach)
+        wanted = 8 * self._wish.nbytes / self._records
+        level = (guess / 2) ** 2
+        active = self._sample.rows * max(int((self._sample.spreads**2 > level).sum()), 1)
+        return solve_step(size, wanted, guess, active, rounds, _SHORT * wanted)
 
     def _wanted_error(self) -> float:
         """Squared error of all rows that the wish allows, over the square of the unit."""
@@ -365,10 +372,18 @@ class TrellisFit(TrellisEncoder, Elastic):
             design = designer.relengthen(self._design, step)
             return design.bits - side
 
-        step = solve_step(size, wanted, self._design.step, 7, 1.5)
-        size(step)
-        self._design = design
-        self._build()
+        tried = self._sample.records[:_TRIED]
+        active = max(self._sample.rows * int(design.active.sum()), 1)
+        step = solve_step(size, wanted, self._design.step, active, _AIMS, _CLOSE / 2 * wanted)
+        for _ in range(_AIMS):
+            size(step)
+            self._design = design
+            self._build()
+            # what the design promises is a bound; searches come near to it
+            over = self._coder.mean_bits(tried) - wanted
+            if abs(over) < _CLOSE * wanted:
+                break
+            step *= 2 ** (over / active)
 
     def reach_error(self) -> None:
         """Encode within the wished error."""

@@ -63,7 +63,8 @@ class Searcher:
             curves_at(
                 rows[some], candidates[some], order.tables, order.places, order.counts,
                 self.classes.steps, tables.most, tables.low, tables.rate, tables.shift,
-                tables.quick, tables.levels, tables.bits, tables.origins, LADDER, out[some],
+                tables.quick, tables.levels, tables.bits, tables.origins, tables.butterflies,
+                LADDER, out[some],
             )  # fmt: skip
 
         for _ in ordered(one, chunks(len(rows)), self.threads):
@@ -104,8 +105,9 @@ class Searcher:
             fit_lengths_at(
                 rows[some], candidates[some], worth[some], order.tables, order.places,
                 order.counts, classes.steps, classes.lengths, tables.most, tables.low, tables.rate,
-                tables.shift, tables.quick, tables.levels, tables.bits, tables.origins, ladder,
-                JITTER, tries, slack[some], chosen[some], codes[some], found[some],
+                tables.shift, tables.quick, tables.levels, tables.bits, tables.origins,
+                tables.butterflies, ladder, JITTER, tries, slack[some], chosen[some], codes[some],
+                found[some],
             )  # fmt: skip
 
         for _ in ordered(one, chunks(len(rows)), self.threads):
