@@ -50,7 +50,19 @@ def _address(typing: Any, array: Any) -> Any:
 
 address: Callable[[Any], int] = intrinsic(_address)
 """Where a C-contiguous array begins. Helpers that take addresses instead of arrays count no
-references, which in an inner loop can take ten times as long as the work."""
+references, which in an inner loop can take ten times as long as the work. An array that the kernel
+made itself is freed after its last mention: `keep` it until its address is used no more."""
+
+
+def _keep(typing: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_dummy_value()
+
+    return types.void(array), generate
+
+
+keep: Callable[[Any], None] = intrinsic(_keep)
+"""Mention an array, so that it lives until here."""
 
 
 def reader(result: Any, stored: Any) -> Any:

@@ -25,6 +25,7 @@ from embcompress.kernels.records import (
     address,
     float32_at,
     int64_at,
+    keep,
     put_int32,
     uint16_at,
 )
@@ -439,6 +440,9 @@ def curves_at(
                 places_at + 8 * m * g, counts[g], model, multipliers, costs_at, branch_at, back_at,
             )  # fmt: skip
             best_costs(costs_at + 4 * begin, states, out_at + 4 * LANES * (i * width + j))
+    keep(costs)
+    keep(branch)
+    keep(back)
 
 
 @kernel(
@@ -581,6 +585,11 @@ def fit_lengths_at(
                         y, scale, own_tables, own_places, counts[g], model, back_at, lane, end,
                         address(codes) + 4 * m * i,
                     )  # fmt: skip
+    keep(costs)
+    keep(branch)
+    keep(back)
+    keep(least)
+    keep(near)
 
 
 @kernel(
