@@ -18,6 +18,7 @@ from embcompress.cli import (
     rows,
     sizes,
 )
+from embcompress.cli.bridge import flowed
 from embcompress.methods import registry
 from embcompress.version import __version__
 
@@ -65,7 +66,12 @@ def build(only: str | None = None) -> typer.Typer:
     ):
         name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")
         shown = verb if only in (None, name) else _outline(verb.__doc__)
-        app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(shown)
+        app.command(
+            name,
+            help=flowed(verb.__doc__),
+            rich_help_panel=_AROUND,
+            epilog=f"Example: embcompress {example}",
+        )(shown)
     return app
 
 

@@ -77,7 +77,8 @@ def run_recipe(
     report: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable."
+            metavar="FILE",
+            help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable.",
         ),
     ] = None,
     baseline: Annotated[

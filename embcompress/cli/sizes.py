@@ -32,7 +32,9 @@ def _report(
     ] = None,
     report: Annotated[
         list[Path] | None,
-        typer.Option(help="Write it to a .json, .md, .xml (JUnit) or .html file; repeatable."),
+        typer.Option(
+            metavar="FILE", help="Write it to a .json, .md, .xml (JUnit) or .html file; repeatable."
+        ),
     ] = None,
     gates: Annotated[
         Path | None,
@@ -151,5 +153,7 @@ def verify_file(
     if found.problems:
         return BadInput.exit_code
     if not quiet:
-        print(f"{file}: sound; {found.blocks} blocks, {found.tables} tables")
+        counts = ((found.blocks, "block"), (found.tables, "table"))
+        blocks, tables = (f"{n:,} {w}{'s' * (n != 1)}" for n, w in counts)
+        print(f"{file}: sound; {blocks}, {tables}")
     return 0

@@ -224,7 +224,8 @@ class Checkpoint:
             if any(offset[1:]):
                 raise BadInput(
                     f"{shard.file.shown}: tensor {quoted(name)} is sharded by columns (offsets"
-                    f" {list(offset)}); only rows are put together: consolidate it first"
+                    f" {list(offset)}); only rows are put together: join them with torch's"
+                    " consolidate_safetensors_files"
                 )
             start, rows = (offset[0], info.shape[0]) if info.shape else (0, 1)
             if rows and start != row:

@@ -33,7 +33,8 @@ def place(tmp_path, monkeypatch):
 
 
 def write(*rules, bound=0):
-    text = f'input = "model.safetensors"\noutput = "small.safetensors"\n[gates]\nmax-skipped = {bound}\n'
+    text = 'input = "model.safetensors"\noutput = "small.safetensors"\n'
+    text += f"[gates]\nmax-skipped = {bound}\n"
     for match, method in rules:
         text += f'[[rules]]\nmatch = {json.dumps(match)}\nmethod = "{method}"\n'
     Path("embcompress.toml").write_text(text)
