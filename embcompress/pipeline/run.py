@@ -373,6 +373,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
     assert job.output is not None
     source, context, plan = ready.source, ready.context, ready.plan
     with ArtifactWriter(job.output, plan, context.threads) as writer:
+        writer.copy_passed()
         comparisons = {}
         for name, table in ready.fitted.items():
             comparisons[name] = _comparison(table, job, ready)
