@@ -299,6 +299,8 @@ def group_table(
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
     """The method of every segment: the table's, or that of hot rows."""
+    if table.hot is None:
+        return [method] * len(table.segments)
     name, options = _HOT.get(settings.hot_as, _HOT_INT8)
     hot = registry()[name](**options)
     return [hot if s.segment == table.hot else method for s in table.segments]
