@@ -302,6 +302,8 @@ def group_table(
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
     """The method of every segment: the table's, or that of hot rows."""
+    if table.hot is None:
+        return [method] * len(table.segments)
     name, options = _HOT.get(settings.hot_as, _HOT_INT8)
     hot = registry()[name](**options)
     return [hot if s.segment == table.hot else method for s in table.segments]
@@ -376,6 +378,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
     assert job.output is not None
     source, context, plan = ready.source, ready.context, ready.plan
     with ArtifactWriter(job.output, plan, context.threads) as writer:
+        writer.copy_passed()
         comparisons = {}
         for name, table in ready.fitted.items():
             comparisons[name] = _comparison(table, job, ready)
