@@ -410,12 +410,6 @@ WRONG = [
 ]
 
 
-def test_a_folder_is_no_file_to_convert(run, tmp_path):
-    code, _, err = run("convert", tmp_path, "-o", tmp_path / "o.safetensors")
-    assert code == 2
-    assert "is a folder" in err
-
-
 @pytest.mark.parametrize(("words", "code", "told"), WRONG)
 def test_wrong_usage(words, code, told, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
