@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, frequent_norms, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
-from embcompress.pipeline.skipped import Meant, skipped_tables
+from embcompress.pipeline.skipped import Meant, left_out, skipped_tables
 from embcompress.pipeline.ties import tied_notes
 from embcompress.progress import Progress
 from embcompress.report.baseline import with_baseline
@@ -47,7 +47,7 @@ from embcompress.tables.fields import read_fields
 from embcompress.tables.folder import WEIGHTS, companions, is_index
 from embcompress.tables.frequencies import read_frequencies
 from embcompress.tables.gradients import Gradients, read_gradients
-from embcompress.tables.header import MAX_HEADER_BYTES
+from embcompress.tables.header import MAX_HEADER_BYTES, TensorInfo
 from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
 from embcompress.version import __version__
@@ -231,7 +231,7 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
             )  # fmt: skip
             grouped[name] = replace(whole_table, twin=twins[name])
             methods[name] = segment_methods(grouped[name], asked[name], settings)
-        whole = partial(_plan, job, source, kept_recipe(job, assigned))
+        whole = partial(_plan, job, source, kept_recipe(job, source, assigned))
         context.accounting = Accounting(grouped, asked, methods, whole)
         notes = tied_notes(source, asked.keys())
         for note in notes:
@@ -322,7 +322,7 @@ def _passed(source: Source, taken: set[str]) -> Iterator[Passed]:
             yield Passed(name, info.dtype, info.shape, info.nbytes, read_into)
 
 
-def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
+def kept_recipe(job: Job, source: Source, assigned: Assigned) -> dict[str, Any]:
     """What an artifact keeps of a job beside the methods, to make it again; {} when nothing."""
     gates = {n: asked for n, r in assigned.rules.items() if (asked := _rule_gates(job, r))}
     settings = {k: v for k, v in changed(job.settings).items() if k not in ("threads", "memory")}
@@ -340,6 +340,10 @@ def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
         kept["settings"] = settings
     if gates:
         kept["table_gates"] = gates
+    if job.gates.max_skipped is not None and "gates" in kept:
+        taken = assigned.methods.keys()
+        if names := left_out(_passed_infos(source, taken), taken, _meant(job)):
+            kept["left_out"] = names
     return kept
 
 
@@ -442,7 +446,10 @@ def _report(
     for number, rule in enumerate(job.rules):
         names = {name for name, n in ready.assigned.rules.items() if n == number}
         report.gates.extend(check_tables(report, _judged(job, rule.gates), names))
-    skipped = _skipped(job, ready)
+    skipped = None
+    if job.gates.max_skipped is not None:
+        taken = ready.fitted.keys()
+        skipped = skipped_tables(_passed_infos(source, taken), taken, _meant(job))
     report.gates.extend(check(report, _judged(job, job.gates), source.bytes, skipped))
     return report
 
@@ -452,12 +459,15 @@ def _judged(job: Job, gates: Gates) -> Gates:
     return gates.without_errors() if job.plan else gates
 
 
-def _skipped(job: Job, ready: Prepared) -> dict[str, str]:
-    """Tables that are passed through although a rule was meant for them."""
-    rules = [Meant(rule.match, rule.method is None) for rule in job.rules]
-    taken = ready.fitted.keys()
-    passed = {n: info for n, info in ready.source.tensors.items() if n not in taken}
-    return skipped_tables(passed, taken, rules or [Meant(job.tables)])
+def _passed_infos(source: Source, taken: Collection[str]) -> dict[str, TensorInfo]:
+    return {name: info for name, info in source.tensors.items() if name not in taken}
+
+
+def _meant(job: Job) -> list[Meant]:
+    """The tables that each rule of a job is for."""
+    if job.method is not None:
+        return [Meant(job.tables)]
+    return [Meant(rule.match, rule.method is None) for rule in job.rules]
 
 
 def shrink_note(report: Report, source_bytes: int) -> str | None:

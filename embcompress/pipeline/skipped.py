@@ -32,7 +32,8 @@ class Meant:
 
     def excludes(self, name: str) -> bool:
         """Whether a pattern excludes a table."""
-        return any(fnmatchcase(name, m[1:]) for m in self.match if m.startswith("!"))
+        dropped = [m[1:] for m in self.match if m.startswith("!")]
+        return any(name == m or fnmatchcase(name, m) for m in dropped)
 
     def names(self, name: str, every: Collection[str]) -> bool:
         """Whether a table is one of those, among all names of its file."""
@@ -75,6 +76,23 @@ def skipped_tables(
         if meant:
             found[name] = "no rule matches it" if is_candidate(info) else why_no_table(info)
     return found
+
+
+def left_out(
+    passed: Mapping[str, TensorInfo], taken: Collection[str], rules: Sequence[Meant]
+) -> list[str]:
+    """Tables that would count as skipped, if rules did not pass them through or exclude them.
+
+    Args:
+        passed: Tensors that were passed through, by name.
+        taken: Names of those that were compressed.
+        rules: In order; the first match wins.
+
+    Returns:
+        Their names, sorted.
+    """
+    skipped = skipped_tables(passed, taken, rules)
+    return sorted(skipped_tables(passed, taken, []).keys() - skipped.keys())
 
 
 def skipped_in(artifact: Path, rules: Sequence[Meant]) -> dict[str, str]:

@@ -337,7 +337,8 @@ def test_inspect_recipe_of_what_is_no_artifact(place, run):
     assert "no embcompress artifact" in err
 
 
-@pytest.mark.parametrize("recipe", ["[]", '{"settings": 4}', '{"gates": []}', '{"table_gates": 1}'])
+@pytest.mark.parametrize("recipe", ["[]", '{"settings": 4}', '{"gates": []}', '{"table_gates": 1}',
+                                    '{"left_out": "a"}', '{"left_out": [4]}'])  # fmt: skip
 def test_a_hostile_recipe_in_an_artifact(recipe, place, run):
     output = Path("o.safetensors")
     assert run("cast", "model.safetensors", "-o", output, "-q")[0] == 0

@@ -92,6 +92,20 @@ def test_of_verbs_and_reports(place, run):
     assert run(*words, 0, "--force", *excluded)[0] == 0
 
 
+def test_the_recipe_that_comes_back_leaves_out_the_same(place, run):
+    """What a recipe passes through or excludes on purpose is so when it is run again."""
+    write((["user*", "!small*"], "cast"), ("item*", "pass"), ("tower*", "pass"), bound=1)
+    code, _, err = run("run", "-q")
+    assert code == 0, err
+    text = run("inspect", "small.safetensors", "--recipe")[1]
+    assert 'match = ["user_embedding.weight", "!item_embedding.weight",' in text
+    assert "tower" not in text  # no rule would be meant for it
+    Path("again.toml").write_text(text)
+    code, _, err = run("run", "again.toml", "-q", "-o", "again.safetensors")
+    assert code == 0, err
+    assert Path("again.safetensors").read_bytes() == Path("small.safetensors").read_bytes()
+
+
 def test_many_are_cut(tmp_path, run):
     tensors = {f"emb_{i}.weight": normal(2, 3, 4) for i in range(9)} | {
         "emb.weight": normal(99, 64)
