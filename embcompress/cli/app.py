@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from embcompress.cli import compress
+from embcompress.cli.bridge import flowed
 from embcompress.methods import of_verb, registry
 from embcompress.methods.base import Method
 from embcompress.version import __version__
@@ -81,7 +82,12 @@ def _add_verb(app: typer.Typer, name: str, *, outlined: bool) -> None:
     module, function, example = _AROUND[name]
     verb = getattr(importlib.import_module(f"embcompress.cli.{module}"), function)
     shown = _outline(verb.__doc__) if outlined else verb
-    app.command(name, rich_help_panel=_PANEL, epilog=f"Example: embcompress {example}")(shown)
+    app.command(
+        name,
+        help=flowed(verb.__doc__),
+        rich_help_panel=_PANEL,
+        epilog=f"Example: embcompress {example}",
+    )(shown)
 
 
 def _outline(doc: str | None) -> Callable[[], None]:

@@ -33,6 +33,7 @@ from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, frequent_norms, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
+from embcompress.pipeline.skipped import Meant, skipped_tables
 from embcompress.pipeline.ties import tied_notes
 from embcompress.progress import Progress
 from embcompress.report.baseline import with_baseline
@@ -79,6 +80,7 @@ class Job:
         keep_failed: Whether the output takes its name although a gate failed.
         force: Whether an existing output is replaced.
         dry_run: Whether sizes are found and nothing is written.
+        plan: Whether gates on errors, which a dry run does not measure, are not judged.
         as_folder: Whether the output is a folder whatever its name.
         max_shard_size: Most bytes of tensors in a file; makes the output a folder.
         recipe: What a recipe says that the artifact keeps beside rules and settings.
@@ -100,6 +102,7 @@ class Job:
     keep_failed: bool = False
     force: bool = False
     dry_run: bool = False
+    plan: bool = False
     as_folder: bool = False
     max_shard_size: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -438,9 +441,23 @@ def _report(
         report.notes.append(note)
     for number, rule in enumerate(job.rules):
         names = {name for name, n in ready.assigned.rules.items() if n == number}
-        report.gates.extend(check_tables(report, rule.gates, names))
-    report.gates.extend(check(report, job.gates, source.bytes))
+        report.gates.extend(check_tables(report, _judged(job, rule.gates), names))
+    skipped = _skipped(job, ready)
+    report.gates.extend(check(report, _judged(job, job.gates), source.bytes, skipped))
     return report
+
+
+def _judged(job: Job, gates: Gates) -> Gates:
+    """Those of the gates that a job is held against."""
+    return gates.without_errors() if job.plan else gates
+
+
+def _skipped(job: Job, ready: Prepared) -> dict[str, str]:
+    """Tables that are passed through although a rule was meant for them."""
+    rules = [Meant(rule.match, rule.method is None) for rule in job.rules]
+    taken = ready.fitted.keys()
+    passed = {n: info for n, info in ready.source.tensors.items() if n not in taken}
+    return skipped_tables(passed, taken, rules or [Meant(job.tables)])
 
 
 def shrink_note(report: Report, source_bytes: int) -> str | None:
