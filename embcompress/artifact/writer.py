@@ -168,6 +168,33 @@ class ArtifactWriter:
         for file, laid in zip(self._files, placed.files, strict=True):
             file.resize(laid.total)
 
+    def copy_passed(self) -> None:
+        """Copy tensors of the source, and take their checksums on the way.
+
+        Before rows are encoded: the disk writes them meanwhile. A few chunks at a time, so that
+        they are still in the processor's cache when written.
+
+        Raises:
+            IOFailure: The system refuses.
+        """
+        buffers = threading.local()
+
+        def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
+            passed, begin = piece
+            if not hasattr(buffers, "data"):
+                buffers.data = np.empty(checksums.GROUP, np.uint8)
+            digests = []
+            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.GROUP):
+                data = buffers.data[: passed.nbytes - at]
+                passed.read_into(data.data, at)
+                digests.append(checksums.digests(data))
+                self._write(passed.name, at, data.data)
+            return passed.name, b"".join(digests)
+
+        pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
+        for name, digests in ordered(one, pieces, self._threads):
+            self._copied[name] = self._copied.get(name, b"") + digests
+
     def sink(self, form: Form) -> TableSink:
         """Where the encoded rows of one table go."""
         return TableSink(self, form)
@@ -249,7 +276,6 @@ class ArtifactWriter:
             for piece in spool.pieces(_PIECE):
                 self._write(name, at, memoryview(piece))
                 at += len(piece)
-        self._copy_passed()
         self._put(CHECKSUMS, self._digests())
         if isinstance(self._target, AtomicFolder):
             for number, name in enumerate(shard_names(len(self._files))):
@@ -283,29 +309,6 @@ class ArtifactWriter:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         for begin in range(0, len(flat), _PIECE):
             self._write(name, begin, flat[begin : begin + _PIECE].data)
-
-    def _copy_passed(self) -> None:
-        """Copy tensors of the source, and take their checksums on the way.
-
-        A few chunks at a time, so that they are still in the processor's cache when written.
-        """
-        buffers = threading.local()
-
-        def one(piece: tuple[Passed, int]) -> tuple[str, bytes]:
-            passed, begin = piece
-            if not hasattr(buffers, "data"):
-                buffers.data = np.empty(checksums.GROUP, np.uint8)
-            digests = []
-            for at in range(begin, min(begin + _PIECE, passed.nbytes), checksums.GROUP):
-                data = buffers.data[: passed.nbytes - at]
-                passed.read_into(data.data, at)
-                digests.append(checksums.digests(data))
-                self._write(passed.name, at, data.data)
-            return passed.name, b"".join(digests)
-
-        pieces = ((p, b) for p in self._plan.passed for b in range(0, p.nbytes, _PIECE))
-        for name, digests in ordered(one, pieces, self._threads):
-            self._copied[name] = self._copied.get(name, b"") + digests
 
     def _digests(self) -> NDArray[np.uint8]:
         """Checksums of all files: of the header of each, then of its tensors in order."""

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from embcompress.cli import (
-    comparing,
-    compress,
-    conversion,
-    exports,
-    listing,
-    neighbors,
-    recipes,
-    rows,
-    sizes,
-)
-from embcompress.methods import registry
+from embcompress.cli import compress
+from embcompress.cli.bridge import flowed
+from embcompress.methods import of_verb, registry
+from embcompress.methods.base import Method
 from embcompress.version import __version__
 
-_AROUND = "Look, check, get back"
+_PANEL = "Look, check, get back"
+_AROUND = {
+    "plan": ("recipes", "plan_recipe", "plan embcompress.toml"),
+    "run": ("recipes", "run_recipe", "run embcompress.toml"),
+    "convert": (
+        "conversion", "convert_file", "convert glove.6B.50d.txt -o glove.safetensors"
+    ),
+    "report": (
+        "sizes", "report",
+        "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08",
+    ),
+    "compare": (
+        "comparing", "compare",
+        "compare glove.q4.safetensors glove.q2.safetensors --report q.html",
+    ),
+    "inspect": ("sizes", "inspect_file", "inspect model.safetensors"),
+    "verify": ("sizes", "verify_file", "verify glove.q4.safetensors"),
+    "lookup": ("rows", "lookup", "lookup glove.q4.safetensors --ids 0,17,399999"),
+    "neighbors": ("neighbors", "neighbors", "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
+    "restore": ("rows", "restore_file", "restore glove.q4.safetensors -o back.npy"),
+    "export": ("exports", "export", "export glove.q4.safetensors --to word2vec -o glove.vec"),
+    "methods": ("listing", "list_methods", "methods"),
+}  # fmt: skip
+"""Verbs around the methods: module, function, example."""
 
 
 def build(only: str | None = None) -> typer.Typer:
     """Build the command line.
 
     Args:
-        only: The verb that is wanted with its options; every other has its name and first lines
-            alone, which is what the list of verbs shows. None builds all of them.
+        only: The verb that is wanted. One that exists is built alone, and nothing is imported for
+            the others; else every verb has its name and first lines, which is what the list of
+            verbs shows. None builds all of them with their options.
     """
     app = typer.Typer(
         no_args_is_help=True,
@@ -40,33 +57,37 @@ def build(only: str | None = None) -> typer.Typer:
         epilog="Example: embcompress quantize glove.npy -o glove.q4.safetensors --bits 4",
     )
     app.callback()(_root)
-    for method in registry().values():
-        app.command(
-            method.name,
-            rich_help_panel=f"Compress: {method.family}",
-            epilog=f"Example: embcompress {method.example}",
-        )(compress.verb(method) if only in (None, method.name) else _outline(method.__doc__))
-    for verb, example in (
-        (recipes.plan_recipe, "plan embcompress.toml"),
-        (recipes.run_recipe, "run embcompress.toml"),
-        (conversion.convert_file, "convert glove.6B.50d.txt -o glove.safetensors"),
-        (sizes.report, "report glove.q4.safetensors --against glove.npy --max-rel-error 0.08"),
-        (
-            comparing.compare,
-            "compare glove.q4.safetensors glove.q2.safetensors --report q.html",
-        ),
-        (sizes.inspect_file, "inspect model.safetensors"),
-        (sizes.verify_file, "verify glove.q4.safetensors"),
-        (rows.lookup, "lookup glove.q4.safetensors --ids 0,17,399999"),
-        (neighbors.neighbors, "neighbors glove.q4.safetensors --ids 0,17 -k 5"),
-        (rows.restore_file, "restore glove.q4.safetensors -o back.npy"),
-        (exports.export, "export glove.q4.safetensors --to word2vec -o glove.vec"),
-        (listing.list_methods, "methods"),
-    ):
-        name = verb.__name__.removesuffix("_file").removesuffix("_recipe").removeprefix("list_")
-        shown = verb if only in (None, name) else _outline(verb.__doc__)
-        app.command(name, rich_help_panel=_AROUND, epilog=f"Example: embcompress {example}")(shown)
+    if only in _AROUND:
+        _add_verb(app, only, outlined=False)
+    elif only and (method := of_verb(only)):
+        _add_method(app, method, outlined=False)
+    else:
+        for method in registry().values():
+            _add_method(app, method, outlined=only not in (None, method.name))
+        for name in _AROUND:
+            _add_verb(app, name, outlined=only is not None)
     return app
+
+
+def _add_method(app: typer.Typer, method: type[Method], *, outlined: bool) -> None:
+    shown = _outline(method.__doc__) if outlined else compress.verb(method)
+    app.command(
+        method.name,
+        rich_help_panel=f"Compress: {method.family}",
+        epilog=f"Example: embcompress {method.example}",
+    )(shown)
+
+
+def _add_verb(app: typer.Typer, name: str, *, outlined: bool) -> None:
+    module, function, example = _AROUND[name]
+    verb = getattr(importlib.import_module(f"embcompress.cli.{module}"), function)
+    shown = _outline(verb.__doc__) if outlined else verb
+    app.command(
+        name,
+        help=flowed(verb.__doc__),
+        rich_help_panel=_PANEL,
+        epilog=f"Example: embcompress {example}",
+    )(shown)
 
 
 def _outline(doc: str | None) -> Callable[[], None]:

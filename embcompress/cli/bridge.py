@@ -51,6 +51,12 @@ def _bounds(option: Declared) -> dict[str, Any]:
     }
 
 
+def flowed(doc: str | None) -> str:
+    """A docstring whose paragraphs are lines, as help that fits any width wants them."""
+    paragraphs = inspect.cleandoc(doc or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 def with_parameters(
     function: Callable[..., Any],
     added: list[Parameter],

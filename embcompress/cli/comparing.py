@@ -30,7 +30,8 @@ def compare(
         typer.Option(help="How often each row is used; adds weighted figures.", show_default=False),
     ] = None,
     report: Annotated[
-        list[Path] | None, typer.Option(help="Write it to a .json or .html file; repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Write it to a .json or .html file; repeatable."),
     ] = None,
     json: Json = False,
     seed: Annotated[int, typer.Option(help="Seed of sampled figures.", min=0)] = 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embcompress.cli.bridge import parameters, with_parameters
+from embcompress.cli.bridge import flowed, parameters, with_parameters
 from embcompress.cli.gates import GATE_PANEL, baseline_from, gate_parameters, gates_from
 from embcompress.errors import UsageError
 from embcompress.options import declared
@@ -98,6 +97,7 @@ def verb(method: type[Method]) -> Callable[..., Any]:
         report: Annotated[
             list[Path] | None,
             typer.Option(
+                metavar="FILE",
                 help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable.",
                 rich_help_panel=OUTPUT,
             ),
@@ -201,8 +201,7 @@ def verb(method: type[Method]) -> Callable[..., Any]:
 
 
 def _help(method: type[Method]) -> str:
-    lines = inspect.cleandoc(method.__doc__ or "")
-    doc = "\n\n".join(" ".join(paragraph.split()) for paragraph in lines.split("\n\n"))
+    doc = flowed(method.__doc__)
     kind = (
         "Native: the paper itself works after training."
         if method.native

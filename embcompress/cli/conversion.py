@@ -17,11 +17,14 @@ def convert_file(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="A .pt, .pth or .bin checkpoint, GloVe or word2vec vectors (text or binary), a"
-            " fastText .vec, an .npz, .fvecs, .bvecs, .fbin or Parquet file.",
+            help="A .pt, .pth or .bin checkpoint, or a model's folder of them; GloVe or word2vec"
+            " vectors (text or binary), a fastText .vec, an .npz, .fvecs, .bvecs, .fbin or Parquet"
+            " file.",
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .safetensors file.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A .safetensors file; for a model a folder too.")
+    ],
     format: Annotated[
         Literal["auto", "text", "word2vec", "torch", "npz", "fvecs", "bvecs", "fbin", "parquet"],
         typer.Option(help="The input's format; word2vec is the binary one. By content, or suffix."),

@@ -22,6 +22,10 @@ _NUMBERS = {
     "min_ratio": "Least source bytes over artifact bytes.",
     "max_bits": "Most bits per weight.",
 }
+_COUNTS = {
+    "max_skipped": "Most tables passed through although their name or a rule asks for more; 0 for"
+    " none.",
+}
 _TEXTS = {
     "max_bytes": "Largest artifact, such as 12MB.",
     "max_growth": "Most growth in bytes since --baseline, such as 5%, per table and in all.",
@@ -32,6 +36,7 @@ _TEXTS = {
 def gate_parameters() -> list[Parameter]:
     """Typer parameters of the gates."""
     found = [_gate(name, float, text) for name, text in _NUMBERS.items()]
+    found += [_gate(name, int, text) for name, text in _COUNTS.items()]
     found += [_gate(name, str, text) for name, text in _TEXTS.items()]
     return [*found, _gate("baseline", Path, "An earlier report (.json) to compare with.")]
 
@@ -53,7 +58,7 @@ def gates_from(options: dict[str, Any]) -> Gates:
     from embcompress.budget import parse_share, parse_size
     from embcompress.report.gates import Gates
 
-    numbers = {name: options[name] for name in _NUMBERS}
+    numbers = {name: options[name] for name in (*_NUMBERS, *_COUNTS)}
     parsers = {"max_bytes": parse_size, "max_growth": parse_share, "max_error_growth": parse_share}
     texts = {
         name: None if options[name] is None else parse(options[name])

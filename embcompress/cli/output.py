@@ -89,7 +89,7 @@ def show_report(
 
 @contextmanager
 def written_on_failure(files: list[Path]) -> Iterator[list[Path]]:
-    """Write the failure to the report's files when there will be no report.
+    """Write the failure to the report's files, and the job's summary, when there is no report.
 
     A file left from an earlier run would stand for this one.
 
@@ -104,6 +104,8 @@ def written_on_failure(files: list[Path]) -> Iterator[list[Path]]:
         for path in files:
             with suppress(EmbcompressError):
                 write_atomically(path, _bytes(render_failure(str(error), path.suffix)))
+        if in_actions():
+            add_summary(render_failure(str(error), ".md"))
         raise
 
 

@@ -60,9 +60,9 @@ def plan_recipe(
         output=output,
         threads=threads,
         memory=memory,
-        dry_run=True,
+        plan=True,
     )
-    outcome = run(_sizes_only(job), progress_for(quiet=quiet))
+    outcome = run(job, progress_for(quiet=quiet))
     if not quiet:
         show_choice(outcome.choice, verbose=verbose)
     if not json and not quiet:
@@ -77,7 +77,8 @@ def run_recipe(
     report: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable."
+            metavar="FILE",
+            help="Write the report to a .json, .md, .xml (JUnit) or .html file; repeatable.",
         ),
     ] = None,
     baseline: Annotated[
@@ -131,12 +132,6 @@ def run_recipe(
         show_choice(outcome.choice, verbose=verbose)
     shown = not no_report and not quiet
     return show_report(outcome.report, files, as_json=json, shown=shown, kept=outcome.kept)
-
-
-def _sizes_only(job: Job) -> Job:
-    """The job without the gates on errors: a plan measures none."""
-    rules = tuple(replace(rule, gates=rule.gates.sizes()) for rule in job.rules)
-    return replace(job, rules=rules, gates=job.gates.sizes())
 
 
 def _print_plan(job: Job, outcome: Outcome) -> None:

@@ -32,7 +32,9 @@ def _report(
     ] = None,
     report: Annotated[
         list[Path] | None,
-        typer.Option(help="Write it to a .json, .md, .xml (JUnit) or .html file; repeatable."),
+        typer.Option(
+            metavar="FILE", help="Write it to a .json, .md, .xml (JUnit) or .html file; repeatable."
+        ),
     ] = None,
     gates: Annotated[
         Path | None,
@@ -56,6 +58,7 @@ def _report(
     from embcompress.pipeline.gates_file import GatesFile, read_gates_for
     from embcompress.pipeline.reporting import report_artifact, source_size
     from embcompress.pipeline.room import usable_memory
+    from embcompress.pipeline.skipped import skipped_in
     from embcompress.report.baseline import with_baseline
     from embcompress.report.gates import check
     from embcompress.threads import available
@@ -79,7 +82,10 @@ def _report(
             found = with_baseline(found, *baseline)
         source_bytes = source_size(against) if against else None
         found.gates.extend(from_file.check(found))
-        found.gates.extend(check(found, asked, source_bytes))
+        skipped = None
+        if asked.max_skipped is not None:
+            skipped = skipped_in(artifact, from_file.meant)
+        found.gates.extend(check(found, asked, source_bytes, skipped))
     return show_report(found, files, as_json=json, shown=not quiet)
 
 
@@ -147,5 +153,7 @@ def verify_file(
     if found.problems:
         return BadInput.exit_code
     if not quiet:
-        print(f"{file}: sound; {found.blocks} blocks, {found.tables} tables")
+        counts = ((found.blocks, "block"), (found.tables, "table"))
+        blocks, tables = (f"{n:,} {w}{'s' * (n != 1)}" for n, w in counts)
+        print(f"{file}: sound; {blocks}, {tables}")
     return 0

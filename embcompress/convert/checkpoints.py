@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,14 @@ from embcompress.convert.stream import Made, Pieces, Whole, write_tensors
 from embcompress.errors import BadInput, IOFailure, UsageError
 from embcompress.progress import Progress
 from embcompress.tables.file import SourceFile
-from embcompress.tables.header import tensor_info
+from embcompress.tables.header import TensorInfo, tensor_info
 from embcompress.tables.quoting import listed, quoted
+from embcompress.tables.sniff import sniff
 
+PYTORCH = {"format": "pt"}
+"""Metadata that transformers wants in a file of weights."""
+
+_PICKLED = re.compile(rb"\x80[\x02-\x05]")
 _PIECE = 2**24
 _LEAST_TORCH = (2, 6)  # weights_only could be got round before: CVE-2025-32434
 _MOST_DEEP = 16
@@ -41,36 +48,62 @@ def convert_checkpoint(file: SourceFile, output: Path, progress: Progress) -> Ma
         BadInput: It would run code, is damaged, or holds no tensors.
         IOFailure: The system refuses.
     """
+    tensors = dense_tensors(file, progress)
+    wholes = [
+        Whole(described(name, tensor), partial(pieces_of_tensor, tensor, progress))
+        for name, tensor in tensors.items()
+    ]
+    made = write_tensors(output, wholes, PYTORCH)
+    file.unchanged()
+    return made
+
+
+def dense_tensors(file: SourceFile, progress: Progress | None) -> dict[str, Any]:
+    """The dense tensors of a file, by name.
+
+    Args:
+        file: The open file.
+        progress: Told of what is left out and of tied weights, if it is given.
+
+    Raises:
+        UsageError: torch is not installed, or older than 2.6.
+        BadInput: It would run code, is damaged, or holds no tensors.
+        IOFailure: The system refuses.
+    """
     torch = _torch()
     state = _load(torch, file)
-    tensors: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     others: list[str] = []
-    _collect(torch, state, "", tensors, others, 0)
-    if not tensors:
+    _collect(torch, state, "", found, others, 0)
+    if not found:
         raise BadInput(f"{file.shown}: holds no tensors: it is {_kind(state)}")
-    wholes = []
-    for name, tensor in tensors.items():
-        dtype = _DTYPES.get(str(tensor.dtype).removeprefix("torch."))
-        if dtype is None or tensor.layout != torch.strided or tensor.is_quantized:
-            others.append(name)
-            continue
-        info = tensor_info(name, dtype, tensor.shape)
-        wholes.append(Whole(info, _reader(torch, tensor, progress)))
+    dense = {name: tensor for name, tensor in found.items() if _is_dense(torch, tensor)}
+    others += [name for name in found if name not in dense]
+    if not dense:
+        raise BadInput(f"{file.shown}: holds no dense tensor")
+    if progress is None:
+        return dense
     if others:
         progress.note(
             f"{file.shown}: left out {len(others)} values that are no dense tensors:"
             f" {listed(others, 4)}"
         )
-    for pair in _shared(tensors):
+    for pair in _shared(dense):
         progress.note(
             f"{file.shown}: {quoted(pair[0])} and {quoted(pair[1])} share their storage (tied"
             " weights); each is written"
         )
-    if not wholes:
-        raise BadInput(f"{file.shown}: holds no dense tensor")
-    made = write_tensors(output, wholes)
-    file.unchanged()
-    return made
+    return dense
+
+
+def _is_dense(torch: Any, tensor: Any) -> bool:
+    known = str(tensor.dtype).removeprefix("torch.") in _DTYPES
+    return known and tensor.layout == torch.strided and not tensor.is_quantized
+
+
+def described(name: str, tensor: Any) -> TensorInfo:
+    """A dense tensor as a header describes it."""
+    return tensor_info(name, _DTYPES[str(tensor.dtype).removeprefix("torch.")], tensor.shape)
 
 
 def _torch() -> Any:
@@ -88,7 +121,12 @@ def _torch() -> Any:
 
 
 def _load(torch: Any, file: SourceFile) -> Any:
-    mapped = file.read(0, 4) == b"PK\x03\x04"  # older files cannot be mapped
+    head = file.read(0, 4)
+    mapped = head == b"PK\x03\x04"  # older files cannot be mapped
+    if not mapped and not _PICKLED.match(head):
+        found = sniff(file)
+        aside = ", not a file of torch" if found.kind != "other" else ""
+        raise BadInput(f"{file.shown}: is {found.what}{aside}")
     try:
         return torch.load(file.path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
@@ -128,24 +166,24 @@ def _collect(
         others.append(name or "the whole")
 
 
-def _reader(torch: Any, tensor: Any, progress: Progress) -> Any:
-    def pieces() -> Pieces:
-        flat = tensor.contiguous().reshape(-1)
-        step = max(1, _PIECE // tensor.element_size())
-        with progress.stage("converting", flat.numel()) as stage:
-            for begin in range(0, flat.numel(), step):
-                some = flat[begin : begin + step]
-                yield some.view(torch.uint8).numpy()
-                stage.advance(len(some))
+def pieces_of_tensor(tensor: Any, progress: Progress) -> Pieces:
+    """A dense tensor's bytes, in order."""
+    import torch
 
-    return pieces
+    flat = tensor.contiguous().reshape(-1)
+    step = max(1, _PIECE // tensor.element_size())
+    with progress.stage("converting", flat.numel()) as stage:
+        for begin in range(0, flat.numel(), step):
+            some = flat[begin : begin + step]
+            yield some.view(torch.uint8).numpy()
+            stage.advance(len(some))
 
 
 def _shared(tensors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of names that view the same bytes."""
     known: dict[tuple[Any, ...], str] = {}
     for name, tensor in tensors.items():
-        if tensor.layout.__str__() == "torch.strided" and tensor.numel():
+        if tensor.numel():
             key = tensor.data_ptr(), tuple(tensor.shape), str(tensor.dtype)
             if key in known:
                 yield known[key], name

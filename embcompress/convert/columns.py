@@ -54,6 +54,9 @@ def convert_parquet(
             if key_column is not None:
                 _check_key(file, pa, schema, key_column)
             columns = [wanted, *([key_column] if key_column else [])]
+            if others := [str(n) for n in schema.names if n not in columns]:
+                advice = "" if key_column else "; --key-column makes one the rows' keys"
+                progress.note(f"{file.shown}: left out columns {listed(others, 4)}{advice}")
             n = parquet.metadata.num_rows
             made = _stream(file, parquet, output, name, columns, n, progress)
     except pa.ArrowException as error:

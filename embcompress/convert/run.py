@@ -12,6 +12,7 @@ from embcompress.convert.stream import Made
 from embcompress.errors import BadInput, UsageError
 from embcompress.progress import Progress
 from embcompress.tables.file import SourceFile
+from embcompress.tables.folder import is_index
 from embcompress.tables.sniff import sniff
 
 Format = Literal["auto", "text", "word2vec", "torch", "npz", "fvecs", "bvecs", "fbin", "parquet"]
@@ -28,8 +29,8 @@ class Conversion:
     """What is to be converted.
 
     Args:
-        input: The file.
-        output: The safetensors file.
+        input: The file; or the folder of a model of PyTorch, or the index of its shards.
+        output: The safetensors file; of a model a folder, when its name has another suffix.
         format: The input's format; told by its content, or its suffix, when ``auto``.
         name: The table's name, where a file is one table; the file's without suffix by default.
         column: Of Parquet: the column of lists.
@@ -63,11 +64,8 @@ def convert(asked: Conversion, threads: int, progress: Progress) -> Made:
         BadInput: A file of no known format, or damaged.
         IOFailure: The system refuses, or the input changed while it was read.
     """
-    if asked.input.is_dir():
-        raise UsageError(
-            f"{asked.input}: is a folder; convert takes one file, and every verb reads a model's"
-            " folder of .safetensors as it is"
-        )
+    if asked.input.is_dir() or is_index(asked.input):
+        return _converted_model(asked, progress)
     check_target(asked.output, force=asked.force, inputs=(asked.input,))
     if asked.output.suffix != ".safetensors":
         raise UsageError(f"{asked.output}: convert writes .safetensors; name the output so")
@@ -79,6 +77,16 @@ def convert(asked: Conversion, threads: int, progress: Progress) -> Made:
             raise UsageError(f"--name is of files that are one table; {found} files name their own")
         stem = os.fsencode(asked.input.stem).decode(errors="replace")
         return _converted(file, found, asked, asked.name or stem, threads, progress)
+
+
+def _converted_model(asked: Conversion, progress: Progress) -> Made:
+    from embcompress.convert.models import convert_model
+
+    if asked.format not in ("auto", "torch"):
+        raise UsageError(f"--format {asked.format} is of a file; {asked.input} is a model of torch")
+    if asked.name or asked.column or asked.key_column:
+        raise UsageError("--name, --column and --key-column are of files that are one table")
+    return convert_model(asked.input, asked.output, force=asked.force, progress=progress)
 
 
 def _converted(

@@ -12,7 +12,15 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from embcompress.artifact.atomic import AtomicFile, system_failure
+from embcompress.artifact.atomic import AtomicFile, AtomicFolder, OpenFile, system_failure
+from embcompress.artifact.layout import (
+    INDEX_NAME,
+    SHARD_BYTES,
+    in_order,
+    index_bytes,
+    shard_names,
+    split,
+)
 from embcompress.errors import BadInput
 from embcompress.tables.header import TensorInfo, dump_header, order_tensors, tensor_info
 from embcompress.tables.keys import KEYS, LENGTHS, key_tensors
@@ -37,12 +45,15 @@ class Whole:
     pieces: Callable[[], Pieces]
 
 
-def write_tensors(output: Path, tensors: Iterable[Whole]) -> dict[str, TensorInfo]:
-    """Write tensors of known shape.
+def write_tensors(
+    output: Path, tensors: Iterable[Whole], metadata: Mapping[str, str] | None = None
+) -> dict[str, TensorInfo]:
+    """Write tensors of known shape into a file, in the order in which they are given.
 
     Args:
         output: The file.
         tensors: With unique names.
+        metadata: For the header.
 
     Returns:
         What was written, by name.
@@ -51,24 +62,77 @@ def write_tensors(output: Path, tensors: Iterable[Whole]) -> dict[str, TensorInf
         BadInput: A tensor has other bytes than its shape says.
         IOFailure: The system refuses.
     """
-    by_name = {whole.info.name: whole for whole in tensors}
-    placed = order_tensors(whole.info for whole in by_name.values())
-    header = dump_header(placed, {})
+    wholes = list(tensors)
+    placed = order_tensors(whole.info for whole in wholes)
     with AtomicFile(output) as file:
-        file.reserve(len(header) + sum(info.nbytes for info in placed.values()))
-        file.write_at(0, header)
-        for name, info in placed.items():
-            at, end = len(header) + info.begin, len(header) + info.end
-            for piece in by_name[name].pieces():
-                data = _bytes_of(piece)
-                if at + data.nbytes > end:
-                    raise BadInput(f"{output}: tensor '{name}' has more bytes than its shape")
-                file.write_at(at, data)
-                at += data.nbytes
-            if at != end:
-                raise BadInput(f"{output}: tensor '{name}' ends {end - at:,} bytes early")
+        places = _begin(file, placed, metadata or {})
+        for whole in wholes:
+            _fill(whole, *places[whole.info.name])
         file.commit()
     return placed
+
+
+def write_folder(
+    output: Path,
+    tensors: Iterable[Whole],
+    metadata: Mapping[str, str],
+    source: Path,
+    copied: Iterable[str],
+) -> dict[str, TensorInfo]:
+    """Write tensors of known shape into the shards of a folder, in the order they are given.
+
+    Args:
+        output: The folder.
+        tensors: With unique names.
+        metadata: For the header of every shard.
+        source: The folder that other files are copied from.
+        copied: Their names below it.
+
+    Returns:
+        What was written, by name.
+
+    Raises:
+        BadInput: A tensor has other bytes than its shape says.
+        IOFailure: The system refuses.
+    """
+    wholes = list(tensors)
+    extents = {w.info.name: (w.info.dtype, w.info.shape, w.info.nbytes) for w in wholes}
+    shards = [in_order(shard, {}) for shard in split(extents, SHARD_BYTES)]
+    with AtomicFolder(output) as folder:
+        places: dict[str, tuple[OpenFile, int]] = {}
+        for name, placed in zip(shard_names(len(shards)), shards, strict=True):
+            places |= _begin(folder.create(name), placed, metadata)
+        for whole in wholes:
+            _fill(whole, *places[whole.info.name])
+        if index := index_bytes(shards):
+            folder.create(INDEX_NAME).write_at(0, index)
+        for name in copied:
+            folder.copy(name, source / name)
+        folder.commit()
+    return {name: info for placed in shards for name, info in placed.items()}
+
+
+def _begin(
+    file: OpenFile, placed: Mapping[str, TensorInfo], metadata: Mapping[str, str]
+) -> dict[str, tuple[OpenFile, int]]:
+    """Write a file's header; gives the file and the first byte of every tensor."""
+    header = dump_header(placed, metadata)
+    file.reserve(len(header) + sum(info.nbytes for info in placed.values()))
+    file.write_at(0, header)
+    return {name: (file, len(header) + info.begin) for name, info in placed.items()}
+
+
+def _fill(whole: Whole, file: OpenFile, at: int) -> None:
+    """Write a tensor's bytes to its place."""
+    name, end = whole.info.name, at + whole.info.nbytes
+    for piece in whole.pieces():
+        data = _bytes_of(piece)
+        if at + data.nbytes > end:
+            raise BadInput(f"{file.path}: tensor '{name}' has more bytes than its shape")
+        file.write_at(at, data)
+        at += data.nbytes
+    if at != end:
+        raise BadInput(f"{file.path}: tensor '{name}' ends {end - at:,} bytes early")
 
 
 def _bytes_of(piece: bytes | memoryview | NDArray[Any]) -> memoryview:

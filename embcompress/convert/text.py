@@ -24,6 +24,7 @@ from embcompress.threads import ordered
 
 _BLOCK = 2**21  # bytes of text parsed at a time
 _LOOKED_AT = 1000  # lines that tell the dimension
+_HEAD = 2**20  # bytes in which they mostly lie
 _MOST_LINE = 2**24
 _DOUBTS = 2**16
 _HEADER = re.compile(rb"[0-9]{1,15} [0-9]{1,9} *\r?")
@@ -116,8 +117,11 @@ def read_form(file: SourceFile) -> Form:
     Raises:
         BadInput: They are no word vectors.
     """
-    head = file.read(0, _MOST_LINE)
+    head = file.read(0, _HEAD)
     lines = head.split(b"\n", _LOOKED_AT + 1)
+    if len(lines) <= 1 + _LOOKED_AT and len(head) < file.size:
+        head = file.read(0, _MOST_LINE)
+        lines = head.split(b"\n", _LOOKED_AT + 1)
     if len(head) < file.size:
         lines = lines[:-1]
     lines = [line.removesuffix(b"\r") for line in lines[:_LOOKED_AT]]

@@ -57,10 +57,35 @@ class Kernel(Generic[P, R]):
         # files are named after all of them
         self._function.__qualname__ += f"-{_fingerprint()}"
         try:
-            built = numba.njit(self._signature, cache=True, **_FLAGS)(self._function)
+            built = numba.njit(cache=True, **_FLAGS)(self._function)
+            if not _loaded(built, self._signature):
+                built.compile(self._signature)
         except (RuntimeError, OSError):  # no folder for the cache can be written
-            built = numba.njit(self._signature, cache=False, **_FLAGS)(self._function)
+            built = numba.njit(cache=False, **_FLAGS)(self._function)
+            built.compile(self._signature)
+        built.disable_compile()
         return cast(Callable[P, R], built)
+
+
+def _loaded(built: Any, signature: str) -> bool:
+    """Take the code of a function from numba's cache, if it is there.
+
+    numba itself first imports all that it might compile, scipy among it: 0.35 s of every command
+    that runs a kernel. Where another version of numba does not let us, it does as it always does.
+    """
+    try:
+        from numba.core.compiler_lock import global_compiler_lock
+        from numba.core.runtime import rtsys
+
+        with global_compiler_lock:
+            rtsys.initialize(built.targetctx)
+            found = built._cache._load_overload(signature, built.targetctx)
+            if found is None:
+                return False
+            built.add_overload(found)
+            return True
+    except Exception:
+        return False
 
 
 def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from embcompress.errors import UsageError
-from embcompress.methods import registry
+from embcompress.methods import of_verb, registry
 from embcompress.methods.base import Method
 from embcompress.options import declared, nearest, parse
 
@@ -32,7 +32,7 @@ def parse_method(text: str) -> Method:
     if not words:
         raise UsageError("an empty text names no method")
     name, *rest = words
-    cls = registry().get(name)
+    cls = of_verb(name) or registry().get(name)
     if cls is None:
         raise UsageError(f"no method is called '{name}'{nearest(name, registry())}")
     texts: dict[str, str] = {}

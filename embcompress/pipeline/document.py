@@ -24,6 +24,7 @@ TABLE = "tool.embcompress"
 
 _MAX_BYTES = 2**24
 _SHARES = ("max_growth", "max_error_growth")
+_WHOLE = ("max_bytes", "max_skipped")
 
 
 def read_text(path: Path) -> str:
@@ -86,13 +87,21 @@ class Document:
                     continue
             except UsageError as error:
                 self._fail(key, where, f"{key}: {error}")
-            if type(value) not in (int, float) or (key == "max_bytes" and type(value) is float):
+            if type(value) not in (int, float) or (key in _WHOLE and type(value) is float):
                 self._fail(key, where, f"{key} is a number, not {value!r:.60}")
         try:
             return Gates(**values)
         except UsageError as error:
             wrong = next((k for k in values if f"--{k.replace('_', '-')} " in str(error)), "")
             self._fail(wrong, where, str(error))
+
+    def _rule_gates(self, given: Any, where: tuple[str, ...]) -> Gates:
+        """Gates of a rule's tables, each by itself."""
+        gates = self._gates(given, (*where, "gates"))
+        for key in _WHOLE:
+            if getattr(gates, key) is not None:
+                self._fail(key, where, f"{key} is of the whole file: put it under [gates]")
+        return gates
 
     def _list(self, values: Mapping[str, Any], key: str, where: tuple[str, ...]) -> list[str]:
         value = values.get(key, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -180,11 +181,14 @@ def encode_table(fitted: Fitted, sink: Sink, comparison: Comparison, context: Ru
         context: The run.
     """
     table, form = fitted.table, fitted.form
+    buffers = threading.local()  # fresh memory for every tile costs more than decoding into it
 
     def one(index: int) -> InOrder:
         start, stop = table.reader.bounds(index)
         rows = table.reader.read(index)
-        decoded = np.empty_like(rows)
+        if not hasattr(buffers, "decoded") or len(buffers.decoded) < len(rows):
+            buffers.decoded = np.empty_like(rows)
+        decoded = buffers.decoded[: len(rows)]
         later = InOrder(stop - start)
         for span in table.rowmap.spans(start, stop):
             tile = table.segments[span.segment].cut(span, start, rows)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from embcompress.artifact.reader import Artifact
 from embcompress.errors import UsageError
 from embcompress.pipeline.document import Document, read_text
+from embcompress.pipeline.skipped import PASS, Meant
 from embcompress.report.gates import Gates, check_tables
 from embcompress.report.model import GateResult, Report
-from embcompress.tables.choose import reads_like_embedding
 from embcompress.tables.quoting import listed, shown
 
 _RECIPE = (
@@ -27,26 +26,19 @@ class TableGates:
     """Bounds of the tables that a rule names.
 
     Args:
-        match: Patterns; '!GLOB' excludes. Without any, names that read like an embedding.
+        meant: The tables.
         gates: The bounds.
         where: Names the rule in messages.
     """
 
-    match: tuple[str, ...]
+    meant: Meant
     gates: Gates
     where: str
 
     def names(self, tables: Iterable[str]) -> list[str]:
         """Those of some tables that the rule names."""
         every = list(tables)
-        wanted = [m for m in self.match if not m.startswith("!")]
-        dropped = [m[1:] for m in self.match if m.startswith("!")]
-        return [
-            name
-            for name in every
-            if (any(fnmatchcase(name, m) for m in wanted) if wanted else _default(name, every))
-            and not any(fnmatchcase(name, m) for m in dropped)
-        ]
+        return [name for name in every if self.meant.names(name, every)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +52,11 @@ class GatesFile:
 
     gates: Gates
     tables: tuple[TableGates, ...] = ()
+
+    @property
+    def meant(self) -> list[Meant]:
+        """The tables that each rule is for."""
+        return [rule.meant for rule in self.tables]
 
     def check(self, report: Report) -> list[GateResult]:
         """Hold a report against the bounds of some tables.
@@ -148,17 +145,11 @@ class _Reader(Document):
         where = (f"rules {number}",)
         table = self._table(rule, f"rule {number + 1}")
         values = self._known(table, ("match", "method", "options", "gates"), "a rule", where)
-        gates = self._gates(values.get("gates", {}), (*where, "gates"))
-        if gates.max_bytes is not None:
-            self._fail("max_bytes", where, "max_bytes is of the whole file: put it under [gates]")
+        gates = self._rule_gates(values.get("gates", {}), where)
         line = self._line("", where)
         at = f", line {line}" if line else ""
         return TableGates(
-            match=tuple(self._list(values, "match", where)),
+            meant=Meant(tuple(self._list(values, "match", where)), values.get("method") == PASS),
             gates=gates,
             where=f"{shown(self._path)}{at}, rule {number + 1}",
         )
-
-
-def _default(name: str, names: list[str]) -> bool:
-    return len(names) == 1 or reads_like_embedding(name, names)[0]

@@ -17,14 +17,12 @@ from embcompress.pipeline.document import PROJECT, TABLE, Document, read_text
 from embcompress.pipeline.rules import Rule
 from embcompress.pipeline.run import Job
 from embcompress.pipeline.settings import Settings
+from embcompress.pipeline.skipped import PASS
 from embcompress.report.gates import Gates
 from embcompress.tables.quoting import quoted, shown
 
 NAMES = ("embcompress.toml", PROJECT)
 """Files that hold a recipe, the first that is there."""
-
-PASS = "pass"
-"""Stands for a method in a rule whose tables are passed through."""
 
 _PATHS = ("input", "output", "frequencies", "fields", "grads")
 _KEYS = (*_PATHS, "max_shard_size", "report", "settings", "gates", "rules")
@@ -149,9 +147,7 @@ class _Reader(Document):
             method: Method | None = None
         else:
             method = self._method(name, options, where)
-        gates = self._gates(values.get("gates", {}), (*where, "gates"))
-        if gates.max_bytes is not None:
-            self._fail("max_bytes", where, "max_bytes is of the whole file: put it under [gates]")
+        gates = self._rule_gates(values.get("gates", {}), where)
         line = self._line("", where)
         at = f", line {line}" if line else ""
         return Rule(
@@ -209,7 +205,7 @@ def job_of(
     output: str | None = None,
     threads: int | None = None,
     memory: str | None = None,
-    dry_run: bool = False,
+    plan: bool = False,
     force: bool = False,
     keep_failed: bool = False,
     full_report: bool = True,
@@ -222,7 +218,7 @@ def job_of(
         output: Another artifact.
         threads: Other cores to use.
         memory: Another bound of memory.
-        dry_run: As in ``Job``.
+        plan: Whether sizes are found and nothing is written, nor gates on errors judged.
         force: As in ``Job``.
         keep_failed: As in ``Job``.
         full_report: Whether sampled figures are measured; a gate on one measures them anyway.
@@ -234,7 +230,7 @@ def job_of(
     if source is None:
         raise UsageError(f"{shown(recipe.path)}: names no input; add input = '…', or give --input")
     target = recipe.output if output is None else Path(output)
-    if target is None and not dry_run:
+    if target is None and not plan:
         raise UsageError(f"{shown(recipe.path)}: names no output; add output = '…', or give -o")
     settings = dataclasses.replace(
         recipe.settings,
@@ -254,7 +250,8 @@ def job_of(
         as_folder=recipe.as_folder if output is None else output.endswith("/"),
         max_shard_size=recipe.max_shard_size,
         recipe=recipe.kept,
-        dry_run=dry_run,
+        dry_run=plan,
+        plan=plan,
         force=force,
         keep_failed=keep_failed,
         full_report=full_report or needs_full,

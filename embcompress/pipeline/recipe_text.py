@@ -46,13 +46,19 @@ def recipe_text(artifact: Artifact) -> str:
     for title, known in (("settings", declared(Settings)), ("gates", _GATES)):
         if table := _known(kept, title, known, where):
             lines += ["", f"[{title}]", *(f"{k} = {_value(v)}" for k, v in table.items())]
-    for rule in _rules(artifact, _object(kept.get("table_gates", {}), where), where):
+    dropped = ["!" + name for name in _texts(kept.get("left_out", []), where)]
+    for rule in _rules(artifact, _object(kept.get("table_gates", {}), where), dropped, where):
         lines += ["", "[[rules]]", *rule]
     return "\n".join(lines) + "\n"
 
 
-def _rules(artifact: Artifact, gates: Mapping[str, Any], where: str) -> Iterable[list[str]]:
-    """The lines of every rule; tables of the same method, options and gates share one."""
+def _rules(
+    artifact: Artifact, gates: Mapping[str, Any], dropped: list[str], where: str
+) -> Iterable[list[str]]:
+    """The lines of every rule; tables of the same method, options and gates share one.
+
+    The first excludes what was left out on purpose, for the gate on skipped tables.
+    """
     groups: dict[tuple[str, str, str, str], list[str]] = {}
     for name, table in sorted(artifact.items()):
         method = table.form.method
@@ -66,7 +72,8 @@ def _rules(artifact: Artifact, gates: Mapping[str, Any], where: str) -> Iterable
         twin = str(method.get("twin", 0))
         groups.setdefault((verb, _inline(options), bounds, twin), []).append(name)
     for (verb, asked_options, bounds, _), names in groups.items():
-        lines = [f"match = [{', '.join(map(_value, names))}]", f"method = {_value(verb)}"]
+        patterns, dropped = [*names, *dropped], []
+        lines = [f"match = [{', '.join(map(_value, patterns))}]", f"method = {_value(verb)}"]
         if asked_options != "{}":
             lines.append(f"options = {asked_options}")
         if bounds != "{}":
@@ -83,6 +90,12 @@ def _known(
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
+        raise BadInput(f"{where}: what it keeps of its recipe is malformed")
+    return value
+
+
+def _texts(value: Any, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise BadInput(f"{where}: what it keeps of its recipe is malformed")
     return value
 

@@ -37,6 +37,7 @@ from embcompress.tables.npy import write_npy_header
 from embcompress.tables.weights import ITEM_BYTES
 from embcompress.threads import ordered
 
+_FILES = (".npz", ".txt", ".vec", ".bin", ".pt")  # no names of folders
 _PIECE = 2**24
 
 
@@ -69,7 +70,7 @@ def restore(
     """
     folder = output.is_dir() or shard_bytes is not None
     if not folder and output.suffix not in (".npy", WEIGHTS):
-        folder = not output.suffix and (path.is_dir() or is_index(path))
+        folder = output.suffix not in _FILES and (path.is_dir() or is_index(path))
         if not folder:
             raise UsageError(f"{output}: restore writes .npy, .safetensors, or a folder of shards")
     if folder and (table is not None or output.suffix in (".npy", WEIGHTS)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from embcompress.pipeline.rules import Assigned, Rule, assign
 from embcompress.pipeline.segments import Fields, Grouped, Reader, frequent_norms, group
 from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.sizes import table_parts
+from embcompress.pipeline.skipped import Meant, left_out, skipped_tables
 from embcompress.pipeline.ties import tied_notes
 from embcompress.progress import Progress
 from embcompress.report.baseline import with_baseline
@@ -46,7 +47,7 @@ from embcompress.tables.fields import read_fields
 from embcompress.tables.folder import WEIGHTS, companions, is_index
 from embcompress.tables.frequencies import read_frequencies
 from embcompress.tables.gradients import Gradients, read_gradients
-from embcompress.tables.header import MAX_HEADER_BYTES
+from embcompress.tables.header import MAX_HEADER_BYTES, TensorInfo
 from embcompress.tables.source import Source, open_source
 from embcompress.threads import available
 from embcompress.version import __version__
@@ -79,6 +80,7 @@ class Job:
         keep_failed: Whether the output takes its name although a gate failed.
         force: Whether an existing output is replaced.
         dry_run: Whether sizes are found and nothing is written.
+        plan: Whether gates on errors, which a dry run does not measure, are not judged.
         as_folder: Whether the output is a folder whatever its name.
         max_shard_size: Most bytes of tensors in a file; makes the output a folder.
         recipe: What a recipe says that the artifact keeps beside rules and settings.
@@ -100,6 +102,7 @@ class Job:
     keep_failed: bool = False
     force: bool = False
     dry_run: bool = False
+    plan: bool = False
     as_folder: bool = False
     max_shard_size: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -228,7 +231,7 @@ def prepared(job: Job, progress: Progress) -> Iterator[Prepared]:
             )  # fmt: skip
             grouped[name] = replace(whole_table, twin=twins[name])
             methods[name] = segment_methods(grouped[name], asked[name], settings)
-        whole = partial(_plan, job, source, kept_recipe(job, assigned))
+        whole = partial(_plan, job, source, kept_recipe(job, source, assigned))
         context.accounting = Accounting(grouped, asked, methods, whole)
         notes = tied_notes(source, asked.keys())
         for note in notes:
@@ -299,6 +302,8 @@ def group_table(
 
 def segment_methods(table: Grouped, method: Method, settings: Settings) -> list[Method]:
     """The method of every segment: the table's, or that of hot rows."""
+    if table.hot is None:
+        return [method] * len(table.segments)
     name, options = _HOT.get(settings.hot_as, _HOT_INT8)
     hot = registry()[name](**options)
     return [hot if s.segment == table.hot else method for s in table.segments]
@@ -317,7 +322,7 @@ def _passed(source: Source, taken: set[str]) -> Iterator[Passed]:
             yield Passed(name, info.dtype, info.shape, info.nbytes, read_into)
 
 
-def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
+def kept_recipe(job: Job, source: Source, assigned: Assigned) -> dict[str, Any]:
     """What an artifact keeps of a job beside the methods, to make it again; {} when nothing."""
     gates = {n: asked for n, r in assigned.rules.items() if (asked := _rule_gates(job, r))}
     settings = {k: v for k, v in changed(job.settings).items() if k not in ("threads", "memory")}
@@ -335,6 +340,10 @@ def kept_recipe(job: Job, assigned: Assigned) -> dict[str, Any]:
         kept["settings"] = settings
     if gates:
         kept["table_gates"] = gates
+    if job.gates.max_skipped is not None and "gates" in kept:
+        taken = assigned.methods.keys()
+        if names := left_out(_passed_infos(source, taken), taken, _meant(job)):
+            kept["left_out"] = names
     return kept
 
 
@@ -377,6 +386,7 @@ def _write(job: Job, ready: Prepared) -> Outcome:
     assert job.output is not None
     source, context, plan = ready.source, ready.context, ready.plan
     with ArtifactWriter(job.output, plan, context.threads) as writer:
+        writer.copy_passed()
         comparisons = {}
         for name, table in ready.fitted.items():
             comparisons[name] = _comparison(table, job, ready)
@@ -439,9 +449,29 @@ def _report(
         report.notes.append(note)
     for number, rule in enumerate(job.rules):
         names = {name for name, n in ready.assigned.rules.items() if n == number}
-        report.gates.extend(check_tables(report, rule.gates, names))
-    report.gates.extend(check(report, job.gates, source.bytes))
+        report.gates.extend(check_tables(report, _judged(job, rule.gates), names))
+    skipped = None
+    if job.gates.max_skipped is not None:
+        taken = ready.fitted.keys()
+        skipped = skipped_tables(_passed_infos(source, taken), taken, _meant(job))
+    report.gates.extend(check(report, _judged(job, job.gates), source.bytes, skipped))
     return report
+
+
+def _judged(job: Job, gates: Gates) -> Gates:
+    """Those of the gates that a job is held against."""
+    return gates.without_errors() if job.plan else gates
+
+
+def _passed_infos(source: Source, taken: Collection[str]) -> dict[str, TensorInfo]:
+    return {name: info for name, info in source.tensors.items() if name not in taken}
+
+
+def _meant(job: Job) -> list[Meant]:
+    """The tables that each rule of a job is for."""
+    if job.method is not None:
+        return [Meant(job.tables)]
+    return [Meant(rule.match, rule.method is None) for rule in job.rules]
 
 
 def shrink_note(report: Report, source_bytes: int) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from embcompress.report import figures
 from embcompress.report.changes import Change
 from embcompress.report.model import GateResult, Report, TableErrors, TableReport
 from embcompress.report.verdicts import ALWAYS_ON, WORDS
+from embcompress.tables.quoting import quoted
 
 SMALLEST_JUDGED = 4096
 """Below so many source bytes the header outweighs the tables: the artifact may be larger."""
@@ -25,9 +26,11 @@ _RANGES = {
     "max_bytes": (0, math.inf, "a whole number of bytes"),
     "min_ratio": (0.0, math.inf, "0 or more"),
     "max_bits": (0.0, math.inf, "0 or more"),
+    "max_skipped": (0, math.inf, "a whole number of tables"),
     "max_growth": (0.0, math.inf, "0% or more"),
     "max_error_growth": (0.0, math.inf, "0% or more"),
 }
+_FEW = 4
 _NO_BASELINE = "there is nothing to compare with; give --baseline REPORT.json"
 
 
@@ -43,6 +46,7 @@ class Gates:
         max_bytes: Largest artifact file, in bytes.
         min_ratio: Least source bytes over artifact bytes, per table and in total.
         max_bits: Most bits per weight, per table and in total.
+        max_skipped: Most tables that were passed through although a rule was meant for them.
         max_growth: Most growth in bytes since the baseline, per table and of the file, as a share.
         max_error_growth: Most growth of the relative error since it, per table and in total.
 
@@ -57,6 +61,7 @@ class Gates:
     max_bytes: int | None = None
     min_ratio: float | None = None
     max_bits: float | None = None
+    max_skipped: int | None = None
     max_growth: float | None = None
     max_error_growth: float | None = None
 
@@ -80,17 +85,23 @@ class Gates:
         bounds: dict[str, Any] = others.asked()
         return replace(self, **bounds)
 
-    def sizes(self) -> Gates:
-        """The bounds on sizes alone."""
+    def without_errors(self) -> Gates:
+        """The bounds on sizes and on what was taken, which are known without encoding."""
         return Gates(
             max_bytes=self.max_bytes,
             min_ratio=self.min_ratio,
             max_bits=self.max_bits,
+            max_skipped=self.max_skipped,
             max_growth=self.max_growth,
         )
 
 
-def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list[GateResult]:
+def check(
+    report: Report,
+    gates: Gates,
+    source_bytes: int | None = None,
+    skipped: Mapping[str, str] | None = None,
+) -> list[GateResult]:
     """Hold a report against gates, and against those that are always on.
 
     A gate on an error that was not measured could not be evaluated, and has not passed. A table
@@ -100,6 +111,7 @@ def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list
         report: Sizes and errors.
         gates: What is asked for.
         source_bytes: Bytes of the input file; by default those of its tensors.
+        skipped: Tables that were passed through although a rule was meant for them, and why.
 
     Returns:
         Per gate, one result a table and then one in total; the gates always on come last.
@@ -113,6 +125,8 @@ def check(report: Report, gates: Gates, source_bytes: int | None = None) -> list
     total = report.total
     if gates.max_bytes is not None:
         results.append(_result("max-bytes", "total", gates.max_bytes, total.file_bytes))
+    if gates.max_skipped is not None:
+        results.append(_skipped(gates.max_skipped, skipped))
     results += _sizes(report, "min-ratio", gates.min_ratio, lambda t: t.ratio, total.ratio)
     results += _sizes(
         report, "max-bits", gates.max_bits, lambda t: t.bits_per_weight, total.bits_per_weight
@@ -178,6 +192,15 @@ def _sizes(
     one = len(report.tables) == 1 and figure(report.tables[0]) == total
     if total is not None and not one:
         yield _result(gate, "total", wanted, total)
+
+
+def _skipped(wanted: int, found: Mapping[str, str] | None) -> GateResult:
+    if found is None:
+        return _result("max-skipped", "total", wanted, None, "nothing tells which were")
+    few = [f"{quoted(name)} ({reason})" for name, reason in [*found.items()][:_FEW]]
+    if len(found) > _FEW:
+        few.append(f"{len(found) - _FEW:,} more")
+    return _result("max-skipped", "total", wanted, len(found), ", ".join(few))
 
 
 def _growth(

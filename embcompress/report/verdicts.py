@@ -13,6 +13,7 @@ WORDS = {
     "min-cosine-p1": ("1st percentile of the cosines", "at least"),
     "min-recall": ("recall", "at least"),
     "max-bytes": ("file bytes", "at most"),
+    "max-skipped": ("skipped tables", "at most"),
     "min-ratio": ("ratio", "at least"),
     "max-bits": ("bits per weight", "at most"),
     "max-growth": ("growth in bytes", "at most"),

@@ -19,6 +19,8 @@ from embcompress.tables.sniff import sniff
 SHARDING_KEYS = ("DCP_SHARDING_INFO", "DCP_VERSION")
 """Metadata of torch's writer of distributed checkpoints: it tells of shards, not of tensors."""
 
+_TORCH = (".bin", ".pt", ".pth")
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -224,7 +226,8 @@ class Checkpoint:
             if any(offset[1:]):
                 raise BadInput(
                     f"{shard.file.shown}: tensor {quoted(name)} is sharded by columns (offsets"
-                    f" {list(offset)}); only rows are put together: consolidate it first"
+                    f" {list(offset)}); only rows are put together: join them with torch's"
+                    " consolidate_safetensors_files"
                 )
             start, rows = (offset[0], info.shape[0]) if info.shape else (0, 1)
             if rows and start != row:
@@ -330,6 +333,11 @@ def open_checkpoint(path: str | os.PathLike[str], unlike: str = "") -> Checkpoin
         IOFailure: The system refuses.
     """
     files = find_weights(path) if os.path.isdir(path) or is_index(path) else None
+    if files is not None and all(name.endswith(_TORCH) for name in files.shards):
+        raise BadInput(
+            f"{shown(path)}: names {os.path.splitext(files.shards[0])[1]} files of torch, not"
+            " .safetensors; embcompress convert takes it"
+        )
     paths = [os.fspath(path)] if files is None else [str(files.folder / s) for s in files.shards]
     opened: list[SourceFile] = []
     try:

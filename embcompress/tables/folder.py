@@ -25,8 +25,7 @@ _EXPORTS = ("onnx", "openvino")
 _OTHERS = (
     ("*.distcp", "is a checkpoint of torch.distributed in its own format, whose list of tensors is"
      " a pickle; save it with torch.distributed.checkpoint.HuggingFaceStorageWriter"),
-    ("*.bin", "holds .bin files of torch, not .safetensors; bring them over with embcompress"
-     " convert"),
+    ("*.bin", "holds .bin files of torch, not .safetensors; embcompress convert takes the folder"),
     ("*.pt", "holds .pt files, not .safetensors; bring them over with embcompress convert"),
     ("*.pth", "holds .pth files, not .safetensors; bring them over with embcompress convert"),
     ("*.npy", "holds .npy files and no .safetensors; name one of them"),

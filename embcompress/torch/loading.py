@@ -63,6 +63,7 @@ def load_model(
     A table ``emb.weight`` replaces the module ``emb`` when that is a ``torch.nn.Embedding`` or
     ``EmbeddingBag``, wherever the model holds it; its mode and padding are kept. A table of any
     other module is restored, with a warning. Nothing is changed when names or shapes do not fit.
+    Buffers that the model does not save keep its own values.
 
     Args:
         module: The model; on the meta device, ``assign`` is needed.
@@ -148,6 +149,9 @@ def _from_state(state: Mapping[str, Any]) -> _Source:
 def _load(module: Any, source: _Source, strict: bool, prefix: str, *, assign: bool) -> Loaded:
     expected = _expected(module)
     given = {_name_in(expected, n.removeprefix(prefix)): n for n in source.shapes}
+    # buffers that the model fills itself and does not save, as older checkpoints of it hold
+    unsaved = {name for name, _ in module.named_buffers()} - expected.keys()
+    given = {name: n for name, n in given.items() if name not in unsaved}
     alike = _alike(expected)
     swapped: dict[str, str] = {}
     restored: dict[str, str] = {}

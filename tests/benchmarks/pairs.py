@@ -12,20 +12,32 @@ REST = 0.05  # seconds: OpenMP's threads keep spinning for a while after their w
 WARM = 5
 
 
-def pairs(one: Callable[[], object], other: Callable[[], object], rounds: int, warm: int = 0):
+def rest() -> None:
+    """Let cores come to rest."""
+    sleep(REST)
+
+
+def pairs(
+    one: Callable[[], object],
+    other: Callable[[], object],
+    rounds: int,
+    warm: int = 0,
+    ready: Callable[[], object] = rest,
+):
     """Seconds of both sides, taken in turn; the first pair only warms up.
 
     Each side begins on cores that have come to rest, so that the other's spinning threads do not
     hold them. Sides of a few milliseconds want ``warm`` calls before the one that is timed: a rest
     alone lets a library's threads fall asleep, and their waking was half of torch's time.
+    ``ready`` is called before each side in place of the rest, and is not timed.
     """
-    times = [(seconds(one, warm), seconds(other, warm)) for _ in range(rounds + 1)]
+    times = [(seconds(one, warm, ready), seconds(other, warm, ready)) for _ in range(rounds + 1)]
     return times[1:]
 
 
-def seconds(side: Callable[[], object], warm: int) -> float:
+def seconds(side: Callable[[], object], warm: int, ready: Callable[[], object] = rest) -> float:
     """Seconds of one call after a rest and some calls that are not timed."""
-    sleep(REST)
+    ready()
     for _ in range(warm):
         side()
     start = perf_counter()

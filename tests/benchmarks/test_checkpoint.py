@@ -24,6 +24,7 @@ ROWS, COLUMNS = 128_256, 2048
 TABLE = "model.embed_tokens.weight"
 SHARDS = 4
 LAYERS = 11  # 8192x2048 each, beside the table
+BALLAST = 3000  # MB
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,24 @@ def test_a_checkpoint_beside_a_copy(ranges, checkpoint, tmp_path):
     words = ["quantize", checkpoint, "-o", tmp_path / "small", "--bits", 4, "--range", ranges]
     words += ["--no-report", "-q", "--force"]
     copied = tmp_path / "copied"
+    quantize = command(*words)
+
+    def ready():
+        """Have memory for what is written that the machine need not fetch first.
+
+        A virtual machine gives free memory back after two seconds. Writing a file into memory that
+        it has to ask for again took seven times as long, and only the copy, which begins at once in
+        what it has just freed, was spared that.
+        """
+        ballast = tmp_path / "ballast"
+        with open(ballast, "wb") as file:
+            for _ in range(BALLAST):
+                file.write(bytes(2**20))
+        ballast.unlink()
+
+    def ours_once():
+        shutil.rmtree(tmp_path / "small", ignore_errors=True)
+        quantize()
 
     def copy():
         shutil.rmtree(copied, ignore_errors=True)
@@ -82,7 +101,7 @@ def test_a_checkpoint_beside_a_copy(ranges, checkpoint, tmp_path):
 
     copy()
     own = kernel(checkpoint, registry()["quantize"](bits=4, range=ranges))
-    ours, theirs = medians(pairs(command(*words), copy, 3))
+    ours, theirs = medians(pairs(ours_once, copy, 3, ready=ready))
     peak = peak_memory(*words)
     print(
         f"\nquantize --range {ranges}, a checkpoint of {megabytes:,.0f} MB in {SHARDS} shards:"

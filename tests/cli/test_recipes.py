@@ -137,6 +137,16 @@ def test_gates(place, run):
     assert "user_embedding" not in err.replace("total: file bytes", "")
 
 
+def test_a_plan_counts_the_gates_that_the_artifact_keeps(place, run):
+    """The recipe's gates on errors are not judged by a plan, but stand in the header."""
+    text = RULES.replace("min_ratio = 1.5", "max_rel_error = 2\nmin_cosine = -1")
+    Path("embcompress.toml").write_text(text.replace('"*embedding*"', '"tower*"'))
+    code, out, err = run("plan", "--json")
+    assert code == 0, err
+    assert run("run", "-q")[0] == 0
+    assert json.loads(out)["file_bytes"] == Path("small.safetensors").stat().st_size
+
+
 def test_reports_are_written_beside_the_recipe(place, run):
     folder = place / "below"
     folder.mkdir()
@@ -327,7 +337,8 @@ def test_inspect_recipe_of_what_is_no_artifact(place, run):
     assert "no embcompress artifact" in err
 
 
-@pytest.mark.parametrize("recipe", ["[]", '{"settings": 4}', '{"gates": []}', '{"table_gates": 1}'])
+@pytest.mark.parametrize("recipe", ["[]", '{"settings": 4}', '{"gates": []}', '{"table_gates": 1}',
+                                    '{"left_out": "a"}', '{"left_out": [4]}'])  # fmt: skip
 def test_a_hostile_recipe_in_an_artifact(recipe, place, run):
     output = Path("o.safetensors")
     assert run("cast", "model.safetensors", "-o", output, "-q")[0] == 0

@@ -245,6 +245,7 @@ def test_actions(place, run, actions):
     code, _, err = run("report", "none.safetensors")
     assert code == 3
     assert err.startswith("::error title=embcompress::none.safetensors: no such file")
+    assert "none.safetensors: no such file" in actions.read_text()
 
 
 def test_actions_show_the_worst_ten(place, run, actions):

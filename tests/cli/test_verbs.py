@@ -461,6 +461,18 @@ def test_help_imports_nothing_heavy(words):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_verb_imports_nothing_of_others():
+    script = (
+        "import sys; from embcompress.cli.entry import run; code = run(['quantize', '--help']);"
+        "others = {f'embcompress.{m}' for m in ('methods.pq', 'cli.exports', 'cli.rows')};"
+        "sys.exit(code or ','.join(others & sys.modules.keys()) or None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_verb_has_help_and_example(run):
     _, out, _ = run("--help")
     verbs = [

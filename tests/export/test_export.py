@@ -284,6 +284,22 @@ def test_model2vec_loads_it(words, mapped, dtype, tokenizer, compressed, exporte
     assert config["normalize"] is False
 
 
+def test_model2vec_takes_the_tokenizer_of_the_folder(tokenizer, run, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    save_file({"emb": random.standard_normal((N, D)).astype("f4")}, folder / "model.safetensors")
+    shutil.copy(tokenizer, folder / "tokenizer.json")
+    assert run("quantize", folder, "-o", tmp_path / "small", "-q")[0] == 0
+    words = ("export", tmp_path / "small", "--to", "model2vec", "-o")
+    assert run(*words, tmp_path / "static")[0] == 0
+    assert (tmp_path / "static" / "tokenizer.json").read_bytes() == tokenizer.read_bytes()
+    (tmp_path / "small" / "tokenizer.json").unlink()
+    code, _, err = run(*words, tmp_path / "other")
+    assert code == 2
+    assert "--to model2vec wants --tokenizer" in err
+
+
 def test_model2vec_scales_to_length_one(tokenizer, compressed, exported):
     model2vec = pytest.importorskip("model2vec")
     path, _ = compressed("saec", "--clusters", "20")

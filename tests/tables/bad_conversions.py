@@ -100,6 +100,7 @@ CONVERSIONS = [
                ("could run code",)),
     Conversion(32, "no tensors", "model.pt", torch_file({"epoch": 3}), ("no tensors",)),
     Conversion(32, "cut", "model.pt", torch_file({"epoch": 3})[:-40], ("damaged",)),
+    Conversion(32, "gzip", "model.pt", b"\x1f\x8b\x08" + bytes(40), ("gzip", "gunzip")),
     Conversion(34, "faiss with a huge ntotal", "t.index",
                b"IxFI" + struct.pack("<iqqqbi", 64, 1 << 60, 1 << 20, 1 << 20, 1, 1),
                ("faiss index", "as .npy")),

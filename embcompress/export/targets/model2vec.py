@@ -9,6 +9,7 @@ from typing import Annotated
 from embcompress.errors import BadInput, UsageError
 from embcompress.export.base import Job, Target
 from embcompress.options import Option
+from embcompress.tables.folder import stays_inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +29,19 @@ class Model2vec(Target):
 
     tokenizer: Annotated[
         str | None,
-        Option("The tokenizer.json of the model that the table is of: its ids are the rows."),
+        Option(
+            "The tokenizer.json of the model that the table is of: its ids are the rows. By default"
+            " that of the artifact's folder."
+        ),
     ] = None
     normalize: Annotated[
         bool, Option("Whether the model scales its sentence vectors to length 1.")
     ] = False
 
-    def preflight(self) -> None:
-        if self.tokenizer is None:
-            raise UsageError("--to model2vec wants --tokenizer, the tokenizer.json of the model")
-
     def check(self, job: Job) -> None:
         from embcompress.export.static_model import count_tokens
 
-        path, rows = Path(self.tokenizer or ""), job.only.shape[0]
+        path, rows = self._tokenizer(job), job.only.shape[0]
         count = count_tokens(path)
         if count != rows:
             raise BadInput(f"{path}: has {count:,} tokens, the table {rows:,} rows")
@@ -49,4 +49,13 @@ class Model2vec(Target):
     def write(self, job: Job) -> None:
         from embcompress.export.static_model import write_model
 
-        write_model(job, Path(self.tokenizer or ""), normalize=self.normalize)
+        write_model(job, self._tokenizer(job), normalize=self.normalize)
+
+    def _tokenizer(self, job: Job) -> Path:
+        if self.tokenizer is not None:
+            return Path(self.tokenizer)
+        files = job.artifact.files.files
+        beside = None if files is None else files.folder / "tokenizer.json"
+        if beside is None or not beside.is_file() or not stays_inside(beside.parent, beside):
+            raise UsageError("--to model2vec wants --tokenizer, the tokenizer.json of the model")
+        return beside

@@ -71,12 +71,12 @@ def _chart(found: Lineup) -> Markup | None:
 def _grid(found: Lineup) -> Markup:
     one = len(found.reports[0].tables) == 1
     titles = [
-        Title("artifact", "name"), Title("method", ""), Title("bytes"), Title("ratio"),
-        Title("bits a weight"), Title("relative error"), Title("dB above limit"),
-        *([Title("cosine, mean"), Title("recall")] if one else []), Title("front", ""),
+        Title("artifact", "name"), Title("front", ""), Title("method", ""), Title("bytes"),
+        Title("ratio"), Title("bits a weight"), Title("relative error"), Title("dB above limit"),
+        *([Title("cosine, mean"), Title("recall")] if one else []),
     ]  # fmt: skip
     rows = [_row(found, i, one=one) for i in order(found)]
-    return join(grid(titles, rows), tag("p", FRONT, class_="gloss"))
+    return join(grid(titles, rows, kind="compared"), tag("p", FRONT, class_="gloss"))
 
 
 def _row(found: Lineup, at: int, *, one: bool) -> list[str]:
@@ -86,6 +86,7 @@ def _row(found: Lineup, at: int, *, one: bool) -> list[str]:
     own = [numbers.cosine(errors.cosine_mean if errors else None), numbers.recall(errors)]
     return [
         found.names[at],
+        tag("ins", "front") if found.front[at] else "",
         tag("code", _method(report)),
         numbers.whole(total.artifact_bytes),
         numbers.ratio(total.ratio),
@@ -93,7 +94,6 @@ def _row(found: Lineup, at: int, *, one: bool) -> list[str]:
         numbers.digits(total.relative_error),
         numbers.decibels(total.decibels_above_limit),
         *(own if one else []),
-        tag("ins", "front") if found.front[at] else "",
     ]
 
 

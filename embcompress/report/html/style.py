@@ -68,6 +68,7 @@ tfoot td, tfoot th { font-weight: 650; }
 table.narrow { max-width: 46rem; }
 .beside th, .beside td { padding-right: 12px; }
 th.name { overflow-wrap: anywhere; min-width: 17em; }
+table.compared th.name { min-width: 6em; }
 table.narrow th.name, .beside th.name { min-width: 0; }
 td.bar { width: 24%; min-width: 110px; }
 .meter {

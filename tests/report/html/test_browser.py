@@ -27,7 +27,12 @@ const small = [...document.querySelectorAll('svg text')].map(e =>
   e.getBoundingClientRect().height).filter(h => h > 0);
 document.documentElement.dataset.seen = JSON.stringify({
   width: innerWidth, page: document.documentElement.scrollWidth,
-  wide: wide.map(e => e.tagName + '.' + e.className), lowest: Math.min(...small),
+  wide: wide.map(e => e.tagName + '.' + e.className),
+  hidden: [...document.querySelectorAll('.scroll')].filter(e =>
+    e.scrollWidth > e.clientWidth + 1).length,
+  marks: [...document.querySelectorAll('.compared ins')].map(e =>
+    e.closest('.scroll').getBoundingClientRect().right - e.getBoundingClientRect().right),
+  lowest: Math.min(...small),
   paper: getComputedStyle(document.body).backgroundColor,
   pictures: [...document.querySelectorAll('svg')].filter(e =>
     e.getBoundingClientRect().height > 60).length,
@@ -67,6 +72,9 @@ def test_layout(name, width, pages, tmp_path):
     assert seen["page"] <= seen["width"], seen
     assert seen["wide"] == []
     assert seen["lowest"] >= 9
+    assert width < 1000 or not seen["hidden"]
+    assert all(left >= 0 for left in seen["marks"])  # the Pareto front is in sight
+    assert name != "compared" or len(seen["marks"]) > 1
     assert seen["pictures"] >= {"one": 4, "several": 1, "compared": 2}[name]
     assert seen["paper"] == "rgb(252, 251, 249)"
 
