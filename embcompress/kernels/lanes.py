@@ -124,7 +124,7 @@ def _splat(context: Any, number: Any) -> Any:
 
 def _load(context: Any, array: Any, index: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(target, builder, array, *values, element=ir.FloatType())
+        pointer = _pointer(target, builder, array, values[0], values[1], ir.FloatType())
         return builder.load(pointer, align=4)
 
     return SINGLE(array, types.intp), generate
@@ -132,7 +132,7 @@ def _load(context: Any, array: Any, index: Any) -> Any:
 
 def _store(context: Any, array: Any, index: Any, value: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(target, builder, array, *values[:2], element=ir.FloatType())
+        pointer = _pointer(target, builder, array, values[0], values[1], ir.FloatType())
         builder.store(values[2], pointer, align=4)
         return target.get_dummy_value()
 
@@ -295,15 +295,15 @@ def _compiled(function: Callable[..., Any]) -> Any:
 splat: Callable[[float], Lanes] = _compiled(_splat)
 #: Sixteen neighbours of a C-contiguous float32 array, from a flat index on. Nothing checks bounds.
 #: Here, in `store` and in `store_mask` an address may stand for the array.
-load: Callable[[Float32, int], Lanes] = _compiled(_load)
+load: Callable[[Any, int], Lanes] = _compiled(_load)
 #: Write sixteen neighbours of a C-contiguous float32 array, from a flat index on.
-store: Callable[[Float32, int, Lanes], None] = _compiled(_store)
+store: Callable[[Any, int, Lanes], None] = _compiled(_store)
 #: Write the first few of sixteen: store_first(array, index, lanes, count); none below a count of 1.
 store_first: Callable[[Float32, int, Lanes, int], None] = _compiled(_store_first)
 #: Write sixteen whole numbers of 0 to 255 into a C-contiguous uint8 array, from a flat index on.
 store_codes: Callable[[NDArray[np.uint8], int, Lanes], None] = _compiled(_store_codes)
 #: Write a mask into a uint16 array at a flat index, lane i as bit i.
-store_mask: Callable[[NDArray[np.uint16], int, Mask], None] = _compiled(_store_mask)
+store_mask: Callable[[Any, int, Mask], None] = _compiled(_store_mask)
 #: Transpose sixteen by sixteen elements: transpose(source, at, stride, target, to, step) reads row
 #: k at the flat index at + k * stride, and writes column k at to + k * step, in this order.
 transpose: Callable[[NDArray[Any], int, int, NDArray[Any], int, int], None] = _compiled(_transpose)

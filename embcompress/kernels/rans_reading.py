@@ -78,7 +78,7 @@ def take(
     ) + (slot >> np.uint64(20))
     x, words, at = refill(x, words, at, string)
     if m < SLOW:
-        value = float32_at(values, (own * width + m) << 2)
+        value: Any = float32_at(values, (own * width + m) << 2)
     else:
         m -= SLOW
         if m == int64_at(most, own << 3):

@@ -122,8 +122,8 @@ def writer(value: Any, stored: Any) -> Any:
     return intrinsic(write)
 
 
-put_float32: Callable[[Any, int, float], None] = writer(types.float32, ir.FloatType())
-put_int32: Callable[[Any, int, int], None] = writer(types.int32, ir.IntType(32))
+put_float32: Callable[[Any, int, Any], None] = writer(types.float32, ir.FloatType())
+put_int32: Callable[[Any, int, Any], None] = writer(types.int32, ir.IntType(32))
 
 
 def _half_pair_at(typing: Any, array: Any, offset: Any) -> Any:

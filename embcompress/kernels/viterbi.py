@@ -79,7 +79,7 @@ def bits_of(m: Any, table: Any, model: Any) -> Any:
         if high >= most + (1 << ESCAPED):
             return FAR
         high = most
-    bits = float32_at(model[_RATE], (table * model[_WIDTH] + high) << 2)
+    bits: Any = float32_at(model[_RATE], (table * model[_WIDTH] + high) << 2)
     if m > 0:
         bits += np.float32(1)
     return bits
