@@ -344,12 +344,12 @@ class TrellisFit(TrellisEncoder, Elastic):
         """Bits of all records."""
         return self._bits
 
-    def fill(self, nbytes: int) -> None:
-        """Encode all rows so that the stream takes at most so many bytes."""
+    def fill(self, nbytes: int, *, at_most: bool) -> None:
+        """Encode all rows so that the stream takes so many bytes."""
         self._fill(nbytes)
         n = self._rows.shape[0]
         taken = self.codec.stream.nbytes(n, self._bits)
-        if taken > nbytes:
+        if at_most and taken > nbytes:
             raise UsageError(
                 f"{self._rows.name}: a budget that leaves {nbytes:,} bytes for its {n:,} rows is"
                 f" too small; they take {taken:,} or more"
