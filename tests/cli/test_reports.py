@@ -94,6 +94,16 @@ def test_written_when_there_is_no_report(verb, place, run):
     assert "failed run" in err
 
 
+def test_exit_zero(place, run):
+    words = ["report", "q4.safetensors", "--max-rel-error", 0.001, "-q", "--report", "r.xml"]
+    assert run(*words)[0] == 1
+    code, _, err = run(*words, "--exit-zero")
+    assert code == 0
+    assert "wanted at most 0.001" in err
+    assert "<failure" in Path("r.xml").read_text()
+    assert run("report", "none.safetensors", "--exit-zero")[0] == 3
+
+
 def test_baseline(place, run):
     assert run("report", "q4.safetensors", "-q", "--report", "base.json")[0] == 0
     words = ["report", "q2.safetensors", "--baseline", "base.json"]
