@@ -488,8 +488,10 @@ def trellis(config, d, fields, shared):
     count, g, z_count = config["tables"], config["classes"], 1 + (states > 1)
     model = Packing(shared["model"])
     numbers = model.take("<f4", 3)
-    offset = model.take("<i2", d).astype(np.float32) * numbers[0]
-    spreads = config["widest"] - model.take("u1", n).astype(int)
+    offset = model.take("<i2", d) if config["offset"] else np.zeros(d)
+    offset = offset.astype(np.float32) * numbers[0]
+    narrower = np.zeros(n) if config["even"] else model.take("u1", n)
+    spreads = config["widest"] - narrower.astype(int)
     lengths = model.take(f"<u{config['length_bytes']}", g).astype(int).tolist()
     gains = model.take(f"<i{config['gain_bytes']}", g * r).astype(int).reshape(g, r)
     steps = model.take("<f4", g) if config["steps"] else np.full(g, numbers[1])

@@ -100,6 +100,8 @@ class Trellis(Codec):
             "rows": self.rows,
             "coordinates": self.coordinates,
             "basis": int(self.basis is not None),
+            "offset": int(self.offsets.any()),
+            "even": int(not self.narrower.any()),
             "widest": self.widest,
             "states": self.tables.states,
             "precision": self.tables.precision,
@@ -123,8 +125,8 @@ class Trellis(Codec):
         flat = np.concatenate([np.empty(0, np.int64), *tables.frequencies])
         pieces = [
             self.numbers,
-            self.offsets,
-            self.narrower,
+            self.offsets[: self.dim * self.offsets.any()],
+            self.narrower[: self.coordinates * self.narrower.any()],
             classes.lengths.astype(_LENGTHS[self.widths[0]]),
             classes.gains.astype(_GAINS[self.widths[1]]),
             classes.steps if self.own_steps else np.empty(0, np.float32),
@@ -154,6 +156,7 @@ class Trellis(Codec):
         rows = config.integer("rows", 1, 4096)
         n = config.integer("coordinates", 0, dim)
         with_basis = config.integer("basis", 0, 1)
+        with_offset, even = config.integer("offset", 0, 1), config.integer("even", 0, 1)
         widest = config.integer("widest", -(2**15), 2**15)
         states = config.integer("states", 1, 32)
         precision = config.integer("precision", 6, 12)
@@ -179,7 +182,8 @@ class Trellis(Codec):
             raise BadInput(f"{where}: lengths or gains of a width that none have")
         model = Packing(shared, "model")
         numbers = model.take("<f4", 3)
-        offsets, narrower = model.take("<i2", dim), model.take("u1", n)
+        offsets = model.take("<i2", dim) if with_offset else np.zeros(dim, "<i2")
+        narrower = np.zeros(n, "u1") if even else model.take("u1", n)
         lengths = model.take(lengths_of, g).astype(np.int64)
         gains = model.take(gains_of, g * rows).astype(np.int64).reshape(g, rows)
         steps = model.take("<f4", g) if own_steps else np.full(g, numbers[1], np.float32)

@@ -36,8 +36,8 @@ _LEAST_RECORDS = 4
 _ACTIVE = 0.55
 """Squared spread over squared step from which a coordinate tells of a row's gain."""
 _TINY = 1e-12
-_MOST_OCTAVES = 4.0
-"""How far a step is changed at once."""
+_MOST_OCTAVES = 6.0
+"""How far a step may lie from its first guess."""
 _PADDING = 0.6
 """Bits that the codes of a record leave over, as lengths are reckoned with."""
 _IMPOSSIBLE = 1e7
@@ -386,6 +386,7 @@ def solve_step(
         near: How far off the value may be.
     """
     at, last = math.log2(step), None
+    low, high = at - _MOST_OCTAVES, at + _MOST_OCTAVES
     fall = slope
     for _ in range(rounds):
         over = function(2**at) - wanted
@@ -394,5 +395,5 @@ def solve_step(
         if last is not None and last[0] != at:
             fall = min(max((last[1] - over) / (at - last[0]), slope / 8), 2 * slope)
         last = at, over
-        at += min(max(over / fall, -_MOST_OCTAVES), _MOST_OCTAVES)
+        at = min(max(at + over / fall, low), high)
     return float(2**at)

@@ -36,6 +36,8 @@ _FEW = 2**14
 _MOST_DOUBLINGS = 4
 _FEW_ROWS, _FEW_WEIGHTS = 2000, 60_000
 """Tables of magnitudes follow a rule below."""
+_VERY_FEW_ROWS = 32
+"""Columns of fewer rows have one spread: a byte a column would be too much."""
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
 _COARSE, _SHORT = 7, 0.002
@@ -43,6 +45,7 @@ _COARSE, _SHORT = 7, 0.002
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
 _NEAR = 64
 _AIMS, _CAUTION = 6, 0.985
+_STRIDE = 0.5
 _TRIED, _CLOSE = 1024, 0.002
 """Records that a design is tried on, and how near to the wished bits they have to come."""
 _LEAST = 8.0
@@ -165,6 +168,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         self._share = len(plain) / max(len(coordinates), 1)
         wide = plain.astype(np.float64)
         spreads = np.sqrt((wide * wide).mean(axis=0)) if len(plain) else np.zeros(plain.shape[1])
+        if n < _VERY_FEW_ROWS:
+            spreads[:] = math.sqrt(float((spreads * spreads).mean())) if len(spreads) else 0.0
         samples = [
             Sample(
                 plain.reshape(len(plain) // own, own * plain.shape[1]),
@@ -383,7 +388,7 @@ class TrellisFit(TrellisEncoder, Elastic):
             over = self._coder.mean_bits(tried) - wanted
             if abs(over) < _CLOSE * wanted:
                 break
-            step *= 2 ** (over / active)
+            step *= 2 ** min(max(over / active, -_STRIDE), _STRIDE)
 
     def reach_error(self) -> None:
         """Encode within the wished error."""

@@ -12,6 +12,9 @@ from embcompress.codecs.trellis_basis import LEAST_BITS, MOST_BITS, Basis, scale
 
 _ROWS_A_COLUMN = 4
 """Rows for each column below which a basis is not tried: it would fit their noise."""
+_FEW_ROWS = 64
+"""Rows below which even an offset has to pay."""
+_OFFSET_BITS = 16
 _WIDEST = 8192
 """Columns above which a basis is not tried."""
 _HUGE = 1e38
@@ -83,7 +86,7 @@ def frame_of(
     """
     d = len(mean)
     unit = 2.0 ** math.floor(math.log2(largest)) if largest > 0 else 1.0
-    mean = mean / unit
+    mean = mean / unit * _offset_pays(mean, gram, rows)
     top = float(np.abs(mean).max(initial=0))
     step = np.float32(top / 32767)
     offset = np.rint(mean / step).astype(np.int16) if step > 0 else np.zeros(d, np.int16)
@@ -117,6 +120,15 @@ def frame_of(
     basis = rounded_basis(vectors[:, : len(chosen)].T, chosen)
     analysis = np.linalg.pinv(basis.matrix.astype(np.float64)).astype(np.float32)
     return Frame(unit, offset, step, basis, np.ascontiguousarray(analysis))
+
+
+def _offset_pays(mean: NDArray[np.float64], gram: NDArray[np.float64], rows: int) -> bool:
+    """Whether an offset saves more than its 16 bits a column."""
+    if rows >= _FEW_ROWS:
+        return True
+    energy = float(np.trace(gram))
+    left = max(energy - float(mean @ mean), 1e-9 * energy)
+    return energy > 0 and 0.5 * rows * math.log2(energy / left) > _OFFSET_BITS
 
 
 def _error(variances: NDArray[np.float64], bits: float) -> float:

@@ -189,7 +189,9 @@ def test_odd_tables(name, rows, tmp_path):
     ids = np.random.default_rng(3).integers(0, len(rows), 40)
     assert np.array_equal(table.lookup(ids), dense[ids])
     if rows.any():
-        assert error < (1e-5 if name in ("constant", "one value") else 0.15)
+        # 300 numbers at 5 bits are 187 bytes, of which classes and tables take 75
+        bars = {"constant": 1e-5, "one value": 1e-5, "one column": 0.25}
+        assert error < bars.get(name, 0.15)
 
 
 def test_as_inner_method(glove_slice):
