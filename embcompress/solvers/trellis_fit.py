@@ -40,11 +40,18 @@ _VERY_FEW_ROWS = 32
 """Columns of fewer rows have one spread: a byte a column would be too much."""
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
+_FIXED, _FAR = 24, 0.1
+"""Bytes that a stream takes beside records, classes and addresses, about; and how far a size may
+lie from that of the design, whose tables would not fit."""
+_FINEST = 2.0**-15
+"""The least step, over the largest spread: coordinates have 24 bits."""
 _COARSE, _SHORT = 7, 0.002
 """Steps that are tried on few records, and how near a wish they have to come."""
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
 _NEAR = 64
-_AIMS, _CAUTION = 6, 0.985
+_AIMS, _CAUTION, _LEAST_SHARE = 6, 0.985, 0.8
+_LEAST_RECORDS = 16
+"""Records from which several rows are tried in one."""
 _STRIDE = 0.5
 _TRIED, _CLOSE = 1024, 0.002
 """Records that a design is tried on, and how near to the wished bits they have to come."""
@@ -99,7 +106,7 @@ def rows_of_record(wish: Wish, rows: Rows, constant: float) -> list[int]:
         tried = [1 << i for i in range(max(most, 0) + 1)]
         if n > _FEW and most <= 0:
             tried = [1]
-    return [r for r in tried if r <= max(n // 4, 1) and rows.aligned(r)] or [1]
+    return [r for r in tried if r <= max(n // _LEAST_RECORDS, 1) and rows.aligned(r)] or [1]
 
 
 def sampled(rows: Rows, found: Statistics, r: int, count: int, context: Run) -> NDArray[np.float32]:
@@ -145,6 +152,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         """
         self._rows, self._wish, self._context = rows, wish, context
         self._effort = EFFORTS[wish.effort]
+        self._fixed: float = _FIXED
+        self._count = 0
         n, d = rows.shape
         found = context.statistics(rows, needs_of(wish.effort))
         assert found.mean is not None
@@ -252,12 +261,14 @@ class TrellisFit(TrellisEncoder, Elastic):
                 scores[count] = design.distortion / (step * step * LAMBDA) + size
             usual = min(scores, key=lambda c: scores[c])
         self._designer.gains = None
+        self._count = usual
         step = self._solved(step, usual, self._effort.rounds, few=False)
         return self._designer.finish(self._designer.at(step, usual, few=False))
 
     def _solved(self, guess: float, count: int, rounds: int, *, few: bool) -> float:
         """The step whose design has the wished size or error."""
         designer = self._designer
+        least = float(self._sample.spreads.max()) * _FINEST
         if self._wish.error is not None:
             wanted = self._wanted_error() / self._records - self._spare * self._sample.rows
             wanted = max(wanted, 1e-30)
@@ -266,7 +277,7 @@ class TrellisFit(TrellisEncoder, Elastic):
                 design = designer.at(step, count, few=few, rounds=1)
                 return -math.log2(max(design.distortion, 1e-30))
 
-            return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT)
+            return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT, least)
 
         def size(step: float) -> float:
             design = designer.at(step, count, few=few, rounds=1)
@@ -274,10 +285,10 @@ class TrellisFit(TrellisEncoder, Elastic):
             return design.bits + 8 * self._shared_bytes(design) / self._records
 
         assert self._wish.nbytes is not None
-        wanted = 8 * self._wish.nbytes / self._records
+        wanted = 8 * max(self._wish.nbytes - self._fixed, 1) / self._records
         level = (guess / 2) ** 2
         active = self._sample.rows * max(int((self._sample.spreads**2 > level).sum()), 1)
-        return solve_step(size, wanted, guess, active, rounds, _SHORT * wanted)
+        return solve_step(size, wanted, guess, active, rounds, _SHORT * wanted, least)
 
     def _wanted_error(self) -> float:
         """Squared error of all rows that the wish allows, over the square of the unit."""
@@ -354,20 +365,40 @@ class TrellisFit(TrellisEncoder, Elastic):
             if self._bits <= room:
                 break
             # a sample of few records may promise too much
-            aim *= _CAUTION * room / self._bits
+            aim *= _CAUTION * max(room / self._bits, _LEAST_SHARE)
 
     def fill_own(self, nbytes: int) -> None:
         """Encode so that streams and shared arrays together take so many bytes, or the fewest."""
-        shared = sum(a.nbytes for a in self.codec.shared().values())
         n = self._rows.shape[0]
-        self._fill(max(nbytes - shared, self.codec.stream.nbytes(n, 0)))
+
+        def room() -> int:
+            shared = sum(a.nbytes for a in self.codec.shared().values())
+            return max(nbytes - shared, self.codec.stream.nbytes(n, 0))
+
+        for _ in range(_AIMS):
+            wanted = 8 * (room() - self.codec.stream.nbytes(n, 0))
+            promised = (self._design.bits - self._side_bits) * self._records
+            if self._count == 0 or abs(promised - wanted) < _FAR * wanted:
+                break
+            # so few bytes that all but the records counts
+            self._fixed += (promised - wanted) / 8
+            step = self._solved(self._design.step, self._count, self._effort.rounds, few=False)
+            design = self._designer.at(step, self._count, few=False)
+            self._design = self._designer.finish(design)
+            self._build()
+        self._fill(room())
+
+    @property
+    def _side_bits(self) -> float:
+        """Bits of a record beside its own: class and address."""
+        return class_bits(len(self._design.classes.gains) + 1) + ADDRESS_BITS
 
     def _approach_size(self, room: float) -> None:
         """Change the step until the sample's records take the room's share."""
         design, designer = self._design, self._designer
         if not len(self._sample.records) or not len(design.tables.frequencies):
             return
-        side = class_bits(len(design.classes.gains) + 1) + ADDRESS_BITS
+        side = self._side_bits
         special = (1 - self._share) * (32 if self._constant else 16 * self._rows.shape[1])
         special *= self._sample.rows
         wanted = (room / self._records - special) / max(self._share, 1e-9)
