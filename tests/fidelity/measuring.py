@@ -123,7 +123,8 @@ def process(*words: object, longest: float | None = None) -> tuple[str, float]:
         capture_output=True, text=True, check=False, timeout=longest,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(said[-1])
     return done.stdout, time.perf_counter() - started
 
 
@@ -147,8 +148,6 @@ def measure(text: str, table: Path, output: Path, longest: float | None) -> dict
         _, seconds = process(*command, longest=longest)
     except subprocess.TimeoutExpired:
         return {"left_out": f"over {LONGEST // 60} minutes"}
-    except RuntimeError as failure:
-        return {"left_out": str(failure).replace(str(table), table.name)}
     printed, _ = process("-m", "embcompress", "report", output, "--against", table, "--json")
     (report,) = json.loads(printed)["tables"]
     errors = report["errors"]
@@ -175,14 +174,21 @@ def wanted(kept: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def run(kept: dict[str, dict[str, Any]]) -> None:
-    """Measure what is missing; every figure is written as soon as it is known."""
+    """Measure what is missing; every figure is written as soon as it is known.
+
+    A command that fails is said and left missing.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for name, text in list(wanted(kept)):
             table = Path(folder) / f"{name}.npy"
             if not table.exists():
                 write_table(name, table)
             longest = LONGEST if name == "made" else None
-            found = measure(text, table, Path(folder) / "out.safetensors", longest)
+            try:
+                found = measure(text, table, Path(folder) / "out.safetensors", longest)
+            except RuntimeError as failure:
+                print(f"{name}: {text}: failed: {failure}", file=sys.stderr)
+                continue
             kept.setdefault(name, {})[text] = found
             FILE.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
             print(f"{name}: {text}: {found}", file=sys.stderr)

@@ -162,8 +162,9 @@ def distances(kept: dict[str, Figures]) -> str:
         cells = [str(bits)]
         for name in ("glove", "minilm"):
             for text in EFFORTS.values():
-                found = kept[name][f"limit --budget {bits}bpw{text}"]
-                cells.append(f"{found['decibels']:.2f} dB, {found['seconds']:.0f} s")
+                found = kept[name].get(f"limit --budget {bits}bpw{text}")
+                known = found and f"{found['decibels']:.2f} dB, {found['seconds']:.0f} s"
+                cells.append(known or "–")
         lines.append(cells)
     return rows_of(*lines)
 
