@@ -20,8 +20,9 @@ How far every method stands from the rate–distortion limit, written by `python
 
 The limit is the least error that any code of so many bits can have when rows are Gaussian with the
 table's second moments (reverse water-filling over the eigenvalues of EᵀE/n). Real tables are not
-Gaussian, so it is a yardstick and no floor: a value below 0 is possible, and `limit` comes near it,
-the more so the more rows share a record.
+Gaussian, so it is a yardstick and no floor: a value below 0 is possible (`saec` finds clusters in
+GloVe that second moments do not show), and `limit` comes near 0, the more so the more rows share a
+record.
 
 **How to read it.** Of each table, the first number is bits per weight, everything in the file
 counted; the second is the squared error over the limit's at the same bits, in dB
@@ -101,9 +102,9 @@ RISKS = """
 - **Hot look-ups.** A row is decoded number by number: {slow:.1f} M random rows/s of GloVe at 2 bits
   where `quantize --bits 4` gives {fast:.0f} M. It is a form for storing and sending; keep hot rows
   dense with `--keep-hot`, or restore the table once.
-- **Tables of few rows.** Axes and tables of the entropy coder weigh on few weights: 200 rows of
-  GloVe have the error {few_error:.4f} at {few_bits:.2f} bits, {plain_error:.4f} at
-  {plain_bits:.2f} with `quantize --bits 4`.
+- **Tables of few rows.** Header, axes and the coder's tables weigh on few weights. 200 rows of
+  GloVe at {few_bits:.2f} bits stand {few_decibels:.1f} dB above the limit, with the error
+  {few_error:.4f}; `quantize --bits 4` has {plain_error:.4f} at {plain_bits:.2f} bits.
 - **Search in the codes.** Distances cannot be taken from records: use `pq`, `aq` or `binarize`.
 
 ## Risks
@@ -133,7 +134,8 @@ def standing(kept: dict[str, Figures]) -> str:
     titles = ["method"]
     for name in STANDING:
         titles += [f"{TABLES[name][0]}: bits", "dB"]
-    lines, out = [titles], []
+    lines = [titles]
+    out: dict[str, list[str]] = {}
     for text in METHODS:
         cells = [f"`{text}`"]
         for name in STANDING:
@@ -142,12 +144,12 @@ def standing(kept: dict[str, Figures]) -> str:
                 cells += ["–", "–"]
                 if text in TABLES[name][1]:
                     why = "not yet" if found is None else found["left_out"]
-                    out.append(f"`{text}` on {TABLES[name][0]} ({why})")
+                    out.setdefault(f"{TABLES[name][0]} ({why})", []).append(f"`{text}`")
             else:
                 cells += [f"{found['bits']:.2f}", shown(found["decibels"])]
         lines.append(cells)
-    left = "\nNot measured: " + "; ".join(out) + ".\n" if out else ""
-    return rows_of(*lines) + left
+    left = [f"\nNot measured on {where}: {', '.join(texts)}.\n" for where, texts in out.items()]
+    return rows_of(*lines) + "".join(left)
 
 
 def shown(decibels: float | None) -> str:
@@ -162,7 +164,7 @@ def distances(kept: dict[str, Figures]) -> str:
         cells = [str(bits)]
         for name in ("glove", "minilm"):
             for text in EFFORTS.values():
-                found = kept[name].get(f"limit --budget {bits}bpw{text}")
+                found = kept.get(name, {}).get(f"limit --budget {bits}bpw{text}")
                 known = found and f"{found['decibels']:.2f} dB, {found['seconds']:.0f} s"
                 cells.append(known or "–")
         lines.append(cells)
@@ -206,6 +208,7 @@ def limit_page(kept: dict[str, Figures]) -> str:
     said = {
         "slow": one["lookups"] / 1e6,
         "fast": quantized["lookups"] / 1e6,
+        "few_decibels": few["decibels"],
         "few_error": few["error"],
         "few_bits": few["bits"],
         "plain_error": plain["error"],
