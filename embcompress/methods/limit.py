@@ -15,6 +15,7 @@ from embcompress.tables.rows import Rows
 _MOST_ROWS = 256
 _BITS = 4.0
 _MOST_BITS = 16
+_LEAST_BYTES = 64
 _OVERHEAD = 0.1
 """Bits of a weight that classes and addresses of a record take, about."""
 
@@ -48,8 +49,8 @@ class Limit(Method):
     bits: Annotated[
         float | None,
         Option(
-            "Bits per weight of every table's own parts, without header and checksums; 4 unless"
-            " another size is given.",
+            "Bits per weight of every table's own parts, without header and checksums, 64 bytes at"
+            " least; 4 unless another size is given.",
             min=0.1,
             max=16,
         ),
@@ -155,12 +156,13 @@ class Limit(Method):
 
         n, d = rows.shape
         count = None if self.rows_per_record == "auto" else int(self.rows_per_record)
-        nbytes = None if self.target_error is not None else n * d * (self.bits or _BITS) / 8
+        nbytes = max(n * d * (self.bits or _BITS) / 8, _LEAST_BYTES)
         budgeted = self.budget is not None
-        wish = Wish(self._states, self.effort, count, budgeted, nbytes, self.target_error)
+        size = None if self.target_error is not None else nbytes
+        wish = Wish(self._states, self.effort, count, budgeted, size, self.target_error)
         fit = TrellisFit(rows, replace(wish, weight=self.weight), context)
-        if nbytes is None:
+        if size is None:
             fit.reach_error()
         elif not budgeted:
-            fit.fill_own(int(nbytes))
+            fit.fill_own(int(size))
         return fit

@@ -19,6 +19,7 @@ from embcompress.solvers.trellis_search import (
     natural_bits,
 )
 from embcompress.solvers.trellis_tables import (
+    HIGHEST,
     LOWEST,
     counted_tables,
     family_tables,
@@ -32,7 +33,7 @@ ADDRESS_BITS = 0.5
 """Of a record: its share of an address."""
 _FEW = 3072
 _WINDOW = 16
-_LEAST_RECORDS = 4
+_LEAST_RECORDS = 8
 """Records of a class from which its length is fitted."""
 _ACTIVE = 0.55
 """Squared spread over squared step from which a coordinate tells of a row's gain."""
@@ -279,7 +280,7 @@ class Designer:
                 whole, self.sample.graded.grades, count, floor
             )
         gains, grades = self.gains, self._grades
-        highest = max(LOWEST, (widest + int(gains.max()) + OCTAVE // 6) // (OCTAVE // 3))
+        highest = _highest(widest + int(gains.max()))
         if highest >= self.tables.lowest + self.tables.classes:
             self.tables = self._wider(highest)
         steps = np.full(len(gains), step, np.float32)
@@ -320,7 +321,7 @@ class Designer:
     def finish(self, design: Design) -> Design:
         """The design with tables as small as they can be stored."""
         top = int(design.spreads.max(initial=0)) + int(design.classes.gains.max())
-        highest = max(LOWEST, (top + OCTAVE // 6) // (OCTAVE // 3))
+        highest = _highest(top)
         return replace(design, tables=trimmed_tables(design.tables, self._seen, highest))
 
     def relengthen(self, design: Design, step: float) -> Design:
@@ -387,10 +388,17 @@ def _means(away: NDArray[np.float64], graded: Graded) -> tuple[float, float]:
     return float((away * graded.worths).mean()), float((away * graded.scales**2).mean())
 
 
+def _highest(spread: int) -> int:
+    """The class of spread that the largest one of all rows belongs to."""
+    return min(max(LOWEST, (spread + OCTAVE // 6) // (OCTAVE // 3)), HIGHEST)
+
+
 def first_lengths(
     curves: NDArray[np.float32], near: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """Lengths to begin with: a bit more than the mean bits of the records nearest to a class.
+
+    Of few records a class must hold the longest.
 
     Args:
         curves: float32 [s, c, 16].
@@ -403,7 +411,10 @@ def first_lengths(
     times = np.bincount(near[good, 0], minlength=count)
     mean = float(natural.mean()) if len(natural) else 0.0
     means: NDArray[np.float64] = np.where(times > 0, sums / np.maximum(times, 1), mean)
-    return np.ceil(means + 1).astype(np.int64)
+    longest = np.zeros(count)
+    np.maximum.at(longest, near[good, 0], natural)
+    few = (times > 0) & (times < _LEAST_RECORDS)
+    return np.ceil(np.where(few, longest, means) + 1).astype(np.int64)
 
 
 def settle_lengths(
@@ -454,6 +465,7 @@ def solve_step(
     slope: float,
     rounds: int,
     near: float,
+    least: float = 0,
 ) -> float:
     """The step at which a falling function reaches a value, by secants over its logarithm.
 
@@ -464,9 +476,12 @@ def solve_step(
         slope: About how much the function falls when the step doubles.
         rounds: Calls at most.
         near: How far off the value may be.
+        least: The least step.
     """
-    at, last = math.log2(step), None
+    at, last = math.log2(max(step, least)), None
     low, high = at - _MOST_OCTAVES, at + _MOST_OCTAVES
+    if least > 0:
+        low = max(low, math.log2(least))
     fall = slope
     for _ in range(rounds):
         over = function(2**at) - wanted

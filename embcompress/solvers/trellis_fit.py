@@ -42,11 +42,20 @@ _VERY_FEW_ROWS = 32
 """Columns of fewer rows have one spread: a byte a column would be too much."""
 _OFTEN = 0.002
 """Share of constant rows from which records hold one row each."""
+_FIXED, _FAR = 24, 0.1
+"""Bytes that a stream takes beside records, classes and addresses, about; and how far a size may
+lie from that of the design, whose tables would not fit."""
+_FINEST = 2.0**-15
+"""The least step, over the largest spread: coordinates have 24 bits."""
 _COARSE, _SHORT = 7, 0.002
 """Steps that are tried on few records, and how near a wish they have to come."""
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
+_MORE = (63,)
+"""Classes that are tried besides for records of one row in several steps."""
 _NEAR = 64
-_AIMS, _CAUTION = 6, 0.985
+_AIMS, _CAUTION, _LEAST_SHARE = 6, 0.985, 0.8
+_LEAST_RECORDS = 16
+"""Records from which several rows are tried in one."""
 _STRIDE = 0.5
 _TRIED, _CLOSE = 1024, 0.002
 """Records that a design is tried on, and how near to the wished bits they have to come."""
@@ -105,7 +114,7 @@ def rows_of_record(wish: Wish, rows: Rows, constant: float) -> list[int]:
         tried = [1 << i for i in range(max(most, 0) + 1)]
         if n > _FEW and most <= 0:
             tried = [1]
-    return [r for r in tried if r <= max(n // 4, 1) and rows.aligned(r)] or [1]
+    return [r for r in tried if r <= max(n // _LEAST_RECORDS, 1) and rows.aligned(r)] or [1]
 
 
 def sampled(
@@ -143,6 +152,25 @@ def sampled(
     return drawn, rows.weights[np.minimum(chosen[order, None] + np.arange(r), n - 1)].reshape(-1)
 
 
+def equal_moments(rows: Rows, context: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of the rows and of eᵀe, whatever their frequencies: [D] and [D, D].
+
+    Steps make what a row loses as large as its weight allows, so that all rows count alike for
+    the axes.
+    """
+    n, d = rows.shape
+    mean, gram = np.zeros(d), np.zeros((d, d))
+
+    def one(tile: Tile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        wide = tile.rows.astype(np.float64)
+        return wide.sum(axis=0), wide.T @ wide
+
+    for total, square in context.each(rows, one, "axes"):
+        mean += total / max(n, 1)
+        gram += square / max(n, 1)
+    return mean, gram
+
+
 class TrellisFit(TrellisEncoder, Elastic):
     """A fit, which encodes once it is told how large it may be."""
 
@@ -156,6 +184,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         """
         self._rows, self._wish, self._context = rows, wish, context
         self._effort = EFFORTS[wish.effort]
+        self._fixed: float = _FIXED
+        self._count = 0
         n, d = rows.shape
         found = context.statistics(rows, needs_of(wish.effort))
         assert found.mean is not None
@@ -167,7 +197,10 @@ class TrellisFit(TrellisEncoder, Elastic):
         r = max(tried)
         drawn, frequencies = sampled(rows, found, r, self._effort.records(r * d), context)
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
-        self._frame = frame_of(found.largest, found.mean, found.gram, n, bits)
+        mean, gram = found.mean, found.gram
+        if wish.weight != "none" and rows.weights is not None:
+            mean, gram = equal_moments(rows, context)
+        self._frame = frame_of(found.largest, mean, gram, n, bits)
         self._constant = constant > 0
         self._small = n < _FEW_ROWS or n * d < _FEW_WEIGHTS
         self._raw = "fp16" if d >= _LEAST_HALVES and bits < _FINE * d else "fp32"
@@ -257,6 +290,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         guess = math.sqrt(max(level, 1e-24) / 0.3)
         limit = max(len(sample.records) // 8, 1)
         counts = [c for c in _COUNTS.get(sample.rows, (15, 31, 63, 127)) if c <= limit] or [limit]
+        if sample.rows == 1 and sample.graded.grades.any():
+            counts += [c for c in _MORE if c <= limit]
         usual = min(15, max(counts))
         step = self._solved(guess, usual, _COARSE, few=True)
         if self._effort.rounds > EFFORTS["fast"].rounds or sample.rows > 1:
@@ -268,12 +303,14 @@ class TrellisFit(TrellisEncoder, Elastic):
                 scores[count] = design.distortion / (step * step * LAMBDA) + size
             usual = min(scores, key=lambda c: scores[c])
         self._designer.gains = None
+        self._count = usual
         step = self._solved(step, usual, self._effort.rounds, few=False)
         return self._designer.finish(self._designer.at(step, usual, few=False))
 
     def _solved(self, guess: float, count: int, rounds: int, *, few: bool) -> float:
         """The step whose design has the wished size or error."""
         designer = self._designer
+        least = float(self._sample.spreads.max()) * _FINEST
         if self._wish.error is not None:
             wanted = self._wanted_error() / self._records - self._spare * self._sample.rows
             wanted = max(wanted, 1e-30)
@@ -282,7 +319,7 @@ class TrellisFit(TrellisEncoder, Elastic):
                 design = designer.at(step, count, few=few, rounds=1)
                 return -math.log2(max(design.error, 1e-30))
 
-            return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT)
+            return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT, least)
 
         def size(step: float) -> float:
             design = designer.at(step, count, few=few, rounds=1)
@@ -290,10 +327,10 @@ class TrellisFit(TrellisEncoder, Elastic):
             return design.bits + 8 * self._shared_bytes(design) / self._records
 
         assert self._wish.nbytes is not None
-        wanted = 8 * self._wish.nbytes / self._records
+        wanted = 8 * max(self._wish.nbytes - self._fixed, 1) / self._records
         level = (guess / 2) ** 2
         active = self._sample.rows * max(int((self._sample.spreads**2 > level).sum()), 1)
-        return solve_step(size, wanted, guess, active, rounds, _SHORT * wanted)
+        return solve_step(size, wanted, guess, active, rounds, _SHORT * wanted, least)
 
     def _wanted_error(self) -> float:
         """Squared error of all rows that the wish allows, over the square of the unit."""
@@ -377,20 +414,40 @@ class TrellisFit(TrellisEncoder, Elastic):
             if self._bits <= room:
                 break
             # a sample of few records may promise too much
-            aim *= _CAUTION * room / self._bits
+            aim *= _CAUTION * max(room / self._bits, _LEAST_SHARE)
 
     def fill_own(self, nbytes: int) -> None:
         """Encode so that streams and shared arrays together take so many bytes, or the fewest."""
-        shared = sum(a.nbytes for a in self.codec.shared().values())
         n = self._rows.shape[0]
-        self._fill(max(nbytes - shared, self.codec.stream.nbytes(n, 0)))
+
+        def room() -> int:
+            shared = sum(a.nbytes for a in self.codec.shared().values())
+            return max(nbytes - shared, self.codec.stream.nbytes(n, 0))
+
+        for _ in range(_AIMS):
+            wanted = 8 * (room() - self.codec.stream.nbytes(n, 0))
+            promised = (self._design.bits - self._side_bits) * self._records
+            if self._count == 0 or abs(promised - wanted) < _FAR * wanted:
+                break
+            # so few bytes that all but the records counts
+            self._fixed += (promised - wanted) / 8
+            step = self._solved(self._design.step, self._count, self._effort.rounds, few=False)
+            design = self._designer.at(step, self._count, few=False)
+            self._design = self._designer.finish(design)
+            self._build()
+        self._fill(room())
+
+    @property
+    def _side_bits(self) -> float:
+        """Bits of a record beside its own: class and address."""
+        return class_bits(len(self._design.classes.gains) + 1) + ADDRESS_BITS
 
     def _approach_size(self, room: float) -> None:
         """Change the step until the sample's records take the room's share."""
         design, designer = self._design, self._designer
         if not len(self._sample.records) or not len(design.tables.frequencies):
             return
-        side = class_bits(len(design.classes.gains) + 1) + ADDRESS_BITS
+        side = self._side_bits
         special = (1 - self._share) * (32 if self._constant else 16 * self._rows.shape[1])
         special *= self._sample.rows
         wanted = (room / self._records - special) / max(self._share, 1e-9)

@@ -11,7 +11,8 @@ from embcompress.codecs.trellis_tables import MOST_SYMBOLS, Family, Tables, raw_
 
 LOWEST = -6
 """The class of spread below which coordinates are not coded: a quarter of the step."""
-
+HIGHEST = LOWEST + 127
+"""The class of the largest ones."""
 
 _SEEN = 20
 _FAMILIES = {
