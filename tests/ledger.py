@@ -92,6 +92,9 @@ TRAINED = (
     "ant",
     "ant --nonzeros 8 --values uint8",
     "ant --budget 10x",
+    "limit",
+    "limit --budget 2bpw --effort fast",
+    "limit --budget 2bpw --effort best",
 )
 METHODS = (*UNTRAINED, *TRAINED)
 """Every method, and the options that make it another one; those that train codewords take long."""

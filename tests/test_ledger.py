@@ -38,7 +38,8 @@ def hold(table, methods, folder):
     worse = []
     for text, got in ledger.measure(files[table], methods).items():
         kept = KEPT[table][text]
-        if got["bytes"] > kept["bytes"]:
+        spare = 64 if text.startswith("limit") else 0  # how far below its budget it may stay
+        if got["bytes"] > kept["bytes"] + spare:
             worse.append(f"{text}: {got['bytes']} bytes, the ledger has {kept['bytes']}")
         # another BLAS or processor moves fitted rotations and codewords a little
         if got["error"] > kept["error"] * (1 + 5e-3) + 1e-9:

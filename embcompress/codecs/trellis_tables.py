@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Family:
     width: int
     zero: int
 
+    @lru_cache(maxsize=2**14)  # noqa: B019 - families are few and small
     def frequencies(self, spread_class: int, quantizer: int, precision: int) -> NDArray[np.int64]:
         """Of magnitudes 0, 1, … and the escape; they sum to 2**precision."""
         octaves, third = divmod(spread_class, 3)

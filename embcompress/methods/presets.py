@@ -407,4 +407,19 @@ PRESETS = (
         "Xia et al. 2022, On-device next-item recommendation with self-supervised knowledge"
         " distillation",
     ),
+    Preset(
+        "entropy-constrained trellis-coded quantization",
+        "limit --states 8",
+        True,
+        "with a range coder, and records of exact length so that rows are found",
+        "Fischer and Wang 1992, Entropy-constrained trellis-coded quantization",
+    ),
+    Preset(
+        "entropy-constrained scalar quantization",
+        "limit --states 1",
+        True,
+        "one uniform step on principal axes, range-coded",
+        "Farvardin and Modestino 1984, Optimum quantizer performance for a class of non-Gaussian"
+        " memoryless sources",
+    ),
 )

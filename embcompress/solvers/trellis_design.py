@@ -414,7 +414,8 @@ def first_lengths(
     longest = np.zeros(count)
     np.maximum.at(longest, near[good, 0], natural)
     few = (times > 0) & (times < _LEAST_RECORDS)
-    return np.ceil(np.where(few, longest, means) + 1).astype(np.int64)
+    found: NDArray[np.int64] = np.ceil(np.where(few, longest, means) + 1).astype(np.int64)
+    return found
 
 
 def settle_lengths(
