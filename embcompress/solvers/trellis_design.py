@@ -291,7 +291,7 @@ class Designer:
             searcher = Searcher(self.tables, order, blank, sample.threads)
             curves = searcher.curves(sample.records, near)
             # what no class can hold is kept raw
-            holds: NDArray[np.bool_] = (curves[:, :, 0] < _IMPOSSIBLE).any(axis=1)
+            holds = curves[:, :, 0].min(axis=1) < _IMPOSSIBLE
             if not holds.all() and holds.any():
                 sample = sample.some(holds)
                 near, curves = near[holds], curves[holds]
@@ -334,7 +334,7 @@ class Designer:
         logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
         near = nearest_classes(logs, sample.graded.grades, gains, design.grades, self.reach)
         curves = searcher.curves(sample.records, near)
-        holds: NDArray[np.bool_] = (curves[:, :, 0] < _IMPOSSIBLE).any(axis=1)
+        holds = curves[:, :, 0].min(axis=1) < _IMPOSSIBLE
         if not holds.any():
             return replace(design, step=step, classes=replace(design.classes, steps=steps))
         sample = sample.some(holds)
