@@ -79,6 +79,14 @@ class Limit(Method):
         ),
     ] = "auto"
 
+    weight: Annotated[
+        Literal["none", "frequency", "row-norm"],
+        Option(
+            "What a row's squared error counts: its frequency (needs --frequencies), or 1 / its"
+            " squared norm, so that short rows come out as exact as long ones."
+        ),
+    ] = "none"
+
     def __post_init__(self) -> None:
         from embcompress.budget import parse_budget
 
@@ -114,6 +122,11 @@ class Limit(Method):
         if sum(v is not None for v in (self.budget, self.bits, self.target_error)) > 1:
             raise UsageError("limit: give one of --budget, --bits and --target-error")
         check_room(rows.name, rows.shape[1], context.memory)
+        if self.weight == "frequency" and rows.weights is None:
+            raise UsageError(
+                f"table '{rows.name}': limit --weight frequency needs frequencies; give"
+                " --frequencies"
+            )
         if self.budget is not None:
             accounts = context.accounting
             if accounts is None or not accounts.holds(rows):
@@ -149,7 +162,7 @@ class Limit(Method):
         budgeted = self.budget is not None
         size = None if self.target_error is not None else nbytes
         wish = Wish(self._states, self.effort, count, budgeted, size, self.target_error)
-        fit = TrellisFit(rows, wish, context)
+        fit = TrellisFit(rows, replace(wish, weight=self.weight), context)
         if size is None:
             fit.reach_error()
         elif not budgeted:

@@ -26,6 +26,7 @@ from embcompress.solvers.trellis_tables import (
     first_tables,
     trimmed_tables,
 )
+from embcompress.solvers.trellis_weights import Graded
 
 PRECISION = 11
 ADDRESS_BITS = 0.5
@@ -50,20 +51,25 @@ class Sample:
     """Records that a design is fitted to.
 
     Args:
-        records: float32 [s, r·n], coordinates.
+        graded: Records of r·n coordinates, over the steps of their grades.
         rows: Rows of a record r.
         spreads: float64 [n], root mean square of every coordinate.
         threads: Cores to use.
     """
 
-    records: NDArray[np.float32]
+    graded: Graded
     rows: int
     spreads: NDArray[np.float64]
     threads: int
 
-    def some(self, count: int) -> Sample:
-        """The first records; they are in random order."""
-        return replace(self, records=self.records[:count])
+    @property
+    def records(self) -> NDArray[np.float32]:
+        """float32 [s, r·n]."""
+        return self.graded.records
+
+    def some(self, which: NDArray[np.bool_] | slice) -> Sample:
+        """Some records; they are in random order."""
+        return replace(self, graded=self.graded.some(which))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,23 +78,27 @@ class Design:
 
     Args:
         tables: Of magnitudes.
-        classes: Gains, steps and lengths.
-        step: Of all classes.
+        classes: Gains, steps and lengths; steps before grades are told apart.
+        grades: int64 [G], of the classes' steps.
+        step: The common one.
         widest: Largest spread over the step, in 1/24 octave.
         narrower: uint8 [n], how much less the others are.
         active: bool [n], coordinates that tell of a row's gain.
         bits: Mean bits of a record, class and address counted.
-        distortion: Mean squared error of a record.
+        distortion: Mean squared error of a record, weighted.
+        error: Mean squared error of a record.
     """
 
     tables: Tables
     classes: Classes
+    grades: NDArray[np.int64]
     step: float
     widest: int
     narrower: NDArray[np.uint8]
     active: NDArray[np.bool_]
     bits: float
     distortion: float
+    error: float
 
     @property
     def spreads(self) -> NDArray[np.int64]:
@@ -139,6 +149,63 @@ def nearest_gains(
     return found
 
 
+def nearest_classes(
+    logs: NDArray[np.float64],
+    grades: NDArray[np.int64],
+    gains: NDArray[np.int64],
+    own: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.int64]:
+    """The classes of a record's grade with the nearest gains, as `nearest_gains` has them.
+
+    Args:
+        logs: float64 [s, r], gains of records.
+        grades: int64 [s], of records.
+        gains: int64 [G, r], of classes.
+        own: int64 [G], grades of classes; every grade has one.
+        count: Classes at most.
+    """
+    if not own.any():
+        return nearest_gains(logs, gains, count)
+    found = np.full((len(logs), count), -1, np.int64)
+    for grade in np.unique(grades):
+        mine, theirs = np.flatnonzero(grades == grade), np.flatnonzero(own == grade)
+        near = nearest_gains(logs[mine], gains[theirs], count)
+        found[mine] = np.where(near >= 0, theirs[near], -1)
+    return found
+
+
+def graded_classes(
+    logs: NDArray[np.float64], grades: NDArray[np.int64], count: int, floor: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Gains and grades of classes: clusters within grades, more where gains differ more.
+
+    Args:
+        logs: float64 [s, r].
+        grades: int64 [s].
+        count: Classes at most, but each grade has one.
+        floor: Gains below are all alike.
+
+    Returns:
+        int64 [G, r], int64 [G].
+    """
+    if not grades.any():
+        gains = gain_classes(logs, count, floor)
+        return gains, np.zeros(len(gains), np.int64)
+    each = [np.maximum(logs[grades == g], floor) for g in range(int(grades.max()) + 1)]
+    # what clusters lose falls as a power -2/r of their number
+    power = logs.shape[1] / (logs.shape[1] + 2)
+    shares = np.array([(len(e) * float(e.var(axis=0).sum())) ** power for e in each])
+    counts = np.ones(len(each), np.int64)
+    for _ in range(count - len(each)):
+        room = counts * _LEAST_RECORDS < [len(e) for e in each]
+        if not room.any():
+            break
+        counts[np.where(room, shares / counts, -1).argmax()] += 1
+    found = [gain_classes(e, int(c), floor) for e, c in zip(each, counts, strict=True)]
+    return np.concatenate(found), np.repeat(np.arange(len(each)), [len(g) for g in found])
+
+
 def gain_classes(logs: NDArray[np.float64], count: int, floor: float) -> NDArray[np.int64]:
     """Gains of classes: clusters of the records' gains.
 
@@ -184,6 +251,7 @@ class Designer:
         self.tables = first_tables(states, PRECISION, LOWEST)
         self.states = states
         self.gains: NDArray[np.int64] | None = None
+        self._grades = np.zeros(0, np.int64)
         self._seen = np.zeros((1, 1))
 
     def at(self, step: float, count: int, *, few: bool, rounds: int = 2) -> Design:
@@ -195,7 +263,7 @@ class Designer:
             few: Whether a few records do.
             rounds: Searches, each followed by new tables.
         """
-        sample = self.sample.some(_FEW) if few else self.sample
+        sample = self.sample.some(slice(_FEW)) if few else self.sample
         spreads = np.maximum(sample.spreads, _TINY)
         units = np.rint(OCTAVE * np.log2(spreads / step)).astype(np.int64)
         widest = int(units.max())
@@ -208,22 +276,24 @@ class Designer:
         if self.gains is None or len(self.gains) > count or not few:
             whole = log_gains(self.sample.records, sample.rows, sample.spreads, active)
             floor = OCTAVE / 3 * LOWEST - widest
-            self.gains = gain_classes(whole, count, floor)
-        gains = self.gains
+            self.gains, self._grades = graded_classes(
+                whole, self.sample.graded.grades, count, floor
+            )
+        gains, grades = self.gains, self._grades
         highest = _highest(widest + int(gains.max()))
         if highest >= self.tables.lowest + self.tables.classes:
             self.tables = self._wider(highest)
         steps = np.full(len(gains), step, np.float32)
-        near = nearest_gains(logs, gains, self.reach)
+        near = nearest_classes(logs, sample.graded.grades, gains, grades, self.reach)
         for _ in range(rounds):
             order = Order.of(self.tables, spread, gains)
             blank = Classes(gains, steps, np.zeros(len(gains), np.int64))
             searcher = Searcher(self.tables, order, blank, sample.threads)
             curves = searcher.curves(sample.records, near)
             # what no class can hold is kept raw
-            holds = (curves[:, :, 0] < _IMPOSSIBLE).any(axis=1)
+            holds = curves[:, :, 0].min(axis=1) < _IMPOSSIBLE
             if not holds.all() and holds.any():
-                sample = replace(sample, records=np.ascontiguousarray(sample.records[holds]))
+                sample = sample.some(holds)
                 near, curves = near[holds], curves[holds]
             first = first_lengths(curves, near, len(gains))
             lengths, chosen = settle_lengths(curves, near, first)
@@ -241,11 +311,12 @@ class Designer:
                 self.tables = counted_tables(self.tables, seen, times, away)
         fits = got >= 0
         lost = self._uncoded(sample, order, got)
-        distortion = (
-            float((found[fits, 1] * step * step + lost[fits]).mean()) if fits.any() else 0.0
-        )
+        away = found[fits, 1] * step * step + lost[fits]
+        distortion, error = _means(away, sample.graded.some(fits))
         bits = float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
-        return Design(self.tables, own, step, widest, narrower, active, bits, distortion)
+        return Design(
+            self.tables, own, grades, step, widest, narrower, active, bits, distortion, error
+        )
 
     def finish(self, design: Design) -> Design:
         """The design with tables as small as they can be stored."""
@@ -261,12 +332,12 @@ class Designer:
             design.searcher(sample.threads), classes=replace(design.classes, steps=steps)
         )
         logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
-        near = nearest_gains(logs, gains, self.reach)
+        near = nearest_classes(logs, sample.graded.grades, gains, design.grades, self.reach)
         curves = searcher.curves(sample.records, near)
-        holds = (curves[:, :, 0] < _IMPOSSIBLE).any(axis=1)
+        holds = curves[:, :, 0].min(axis=1) < _IMPOSSIBLE
         if not holds.any():
             return replace(design, step=step, classes=replace(design.classes, steps=steps))
-        sample = replace(sample, records=np.ascontiguousarray(sample.records[holds]))
+        sample = sample.some(holds)
         near, curves = near[holds], curves[holds]
         lengths, chosen = settle_lengths(curves, near, first_lengths(curves, near, len(gains)))
         pick = (near == chosen[:, None]).argmax(axis=1)
@@ -274,12 +345,14 @@ class Designer:
         own = lengths[chosen].astype(np.float64) - _PADDING
         bound = bounds_at(np.ascontiguousarray(mine[:, None]), own[:, None])[:, 0]
         lost = self._uncoded(sample, searcher.order, chosen)
+        distortion, error = _means(bound * step * step + lost, sample.graded)
         return replace(
             design,
             classes=Classes(gains, steps, lengths),
             step=step,
             bits=float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS,
-            distortion=float((bound * step * step + lost).mean()),
+            distortion=distortion,
+            error=error,
         )
 
     def _wider(self, highest: int) -> Tables:
@@ -306,6 +379,13 @@ class Designer:
             if len(mine) and len(left):
                 lost[mine] = (sample.records[mine][:, left].astype(np.float64) ** 2).sum(axis=1)
         return lost
+
+
+def _means(away: NDArray[np.float64], graded: Graded) -> tuple[float, float]:
+    """Means of squares over those of grades' steps: weighted, and as errors of records."""
+    if not len(away):
+        return 0.0, 0.0
+    return float((away * graded.worths).mean()), float((away * graded.scales**2).mean())
 
 
 def _highest(spread: int) -> int:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from embcompress.codecs.stream import StreamPiece
 from embcompress.codecs.trellis import CONSTANT, RECORDS, Trellis
 from embcompress.solvers.encoder import Encoder
-from embcompress.solvers.trellis_design import Design, log_gains, nearest_gains
+from embcompress.solvers.trellis_design import Design, log_gains, nearest_classes
 from embcompress.solvers.trellis_frame import Frame
 from embcompress.solvers.trellis_search import LADDER, LAMBDA, SLACK, STEEP
+from embcompress.solvers.trellis_weights import Graded, Grades
 from embcompress.threads import one_blas_thread, ordered
 
 if TYPE_CHECKING:
@@ -106,51 +107,66 @@ def mixed(first: Encoded, second: Encoded, count: int) -> Encoded:
 class RecordEncoder:
     """Turns rows into records of a codec."""
 
-    def __init__(self, codec: Trellis, frame: Frame, design: Design, effort: Effort) -> None:
+    def __init__(
+        self, codec: Trellis, frame: Frame, grades: Grades, design: Design, effort: Effort
+    ) -> None:
         """Prepare the search.
 
         Args:
             codec: Decodes the records.
             frame: Rows to coordinates.
+            grades: Weights of rows to steps.
             design: What the codec was built from.
             effort: How hard is searched.
         """
         self.codec = codec
         self._frame = frame
+        self._grades = grades
         self._design = design
         self._effort = effort
         self._spreads = np.maximum(np.exp2(design.spreads / 24) * design.step, 1e-30)
         self._searcher = design.searcher(1)
 
-    def encode(self, rows: NDArray[np.float32], price: float, *, errors: bool = False) -> Encoded:
+    def encode(
+        self,
+        rows: NDArray[np.float32],
+        frequencies: NDArray[np.float64] | None,
+        price: float,
+        *,
+        errors: bool = False,
+    ) -> Encoded:
         """Encode the rows of a tile.
 
         Args:
             rows: float32 [b, D], whole records but for the last.
+            frequencies: float64 [b], or None.
             price: What a bit is worth, over the usual.
             errors: Whether errors are measured.
         """
         codec, r = self.codec, self.codec.rows
         count = -(-len(rows) // r)
         if len(rows) % r:
-            rows = np.concatenate((rows, np.repeat(rows[-1:], count * r - len(rows), axis=0)))
+            more = count * r - len(rows)
+            rows = np.concatenate((rows, np.repeat(rows[-1:], more, axis=0)))
+            if frequencies is not None:
+                frequencies = np.concatenate((frequencies, np.repeat(frequencies[-1:], more)))
         classes = np.full(count, codec.raw_class, np.int64)
         free = ~self._constant(rows, classes)
         codes = np.zeros((count, r * codec.coordinates), np.int32)
         bits = np.zeros(count)
-        coordinates = self._frame.coordinates(rows).reshape(count, -1)
-        self._choose(coordinates, np.flatnonzero(free), price, classes, codes, bits)
-        encoded = self._written(rows, classes, codes, bits, coordinates, price)
+        graded = self._grades.graded(self._frame.coordinates(rows), rows, frequencies)
+        self._choose(graded, np.flatnonzero(free), price, classes, codes, bits)
+        encoded = self._written(rows, classes, codes, bits, graded, price)
         if not errors:
             return encoded
         return self._measured(rows, encoded)
 
-    def mean_bits(self, coordinates: NDArray[np.float32]) -> float:
-        """Mean length of records with these coordinates, float32 [b, r·n], in bits."""
-        count = len(coordinates)
+    def mean_bits(self, graded: Graded) -> float:
+        """Mean length of records, in bits."""
+        count = len(graded.records)
         classes = np.full(count, self.codec.raw_class, np.int64)
-        codes, bits = np.zeros(coordinates.shape, np.int32), np.zeros(count)
-        self._choose(coordinates, np.arange(count), 1.0, classes, codes, bits)
+        codes, bits = np.zeros(graded.records.shape, np.int32), np.zeros(count)
+        self._choose(graded, np.arange(count), 1.0, classes, codes, bits)
         return float(np.array(self.codec.stream.lengths, np.float64)[classes].mean())
 
     def _constant(self, rows: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -166,7 +182,7 @@ class RecordEncoder:
 
     def _choose(
         self,
-        coordinates: NDArray[np.float32],
+        graded: Graded,
         which: NDArray[np.int64],
         price: float,
         classes: NDArray[np.int64],
@@ -181,16 +197,20 @@ class RecordEncoder:
         for last in (False, True):
             if not len(which) or not len(classes_known.gains):
                 return
-            some = coordinates[which]
+            some, grades = graded.records[which], graded.grades[which]
             logs = log_gains(some, self.codec.rows, self._spreads, self._design.active)
-            near = nearest_gains(logs, classes_known.gains, _STEEP_REACH if last else reach)
+            near = nearest_classes(
+                logs, grades, classes_known.gains, self._design.grades,
+                _STEEP_REACH if last else reach,
+            )  # fmt: skip
             worth = np.full(near.shape, 1 / (LAMBDA * price), np.float32)
+            worth *= graded.worths[which, None]
             slacks = np.full(len(near), slack, np.float32)
             got, own, found = self._searcher.paths(
                 some, near, worth, slacks, self._effort.tries, STEEP if last else LADDER
             )
             fits = got >= 0
-            if last:
+            if last or self.codec.own_steps:
                 # a record that loses much is better kept raw
                 total = found[:, 1] * worth[:, 0] + classes_known.lengths[np.maximum(got, 0)]
                 fits &= total < raw_bits
@@ -205,7 +225,7 @@ class RecordEncoder:
         classes: NDArray[np.int64],
         codes: NDArray[np.int32],
         bits: NDArray[np.float64],
-        coordinates: NDArray[np.float32],
+        graded: Graded,
         price: float,
     ) -> Encoded:
         """Write records, again with some bits left over where they came out too long."""
@@ -218,7 +238,7 @@ class RecordEncoder:
                 break
             classes[failed] = self.codec.raw_class
             if slack is not None:
-                self._choose(coordinates, failed, price, classes, codes, bits, slack)
+                self._choose(graded, failed, price, classes, codes, bits, slack)
         for record in np.flatnonzero(classes >= len(self._design.classes.lengths)):
             self._put_special(rows, int(record), classes, string, int(begins[record]))
         total = int(lengths.sum())
@@ -324,7 +344,7 @@ class TrellisEncoder(Encoder):
         """The records of a tile as they were settled; others are encoded as they come."""
         number = self._tiles.get((int(ids[0]), len(ids))) if len(ids) else None
         if number is None:
-            return {RECORDS: self._coder.encode(rows, 1.0).piece}
+            return {RECORDS: self._coder.encode(rows, None, 1.0).piece}
         return {RECORDS: self._spool.get(number)}
 
     def encode_all(
@@ -358,7 +378,7 @@ class TrellisEncoder(Encoder):
         def fresh(price: float) -> Callable[[Any], tuple[tuple[int, int], Encoded]]:
             def one(tile: Any) -> tuple[tuple[int, int], Encoded]:
                 key = (int(tile.ids[0]), len(tile.ids))
-                return key, self._coder.encode(tile.rows, price, errors=errors)
+                return key, self._coder.encode(tile.rows, tile.weights, price, errors=errors)
 
             return one
 
@@ -385,7 +405,8 @@ class TrellisEncoder(Encoder):
         price = 1.0
 
         def again(number: int) -> tuple[int, Encoded]:
-            return number, self._coder.encode(rows.tile(number).rows, price, errors=errors)
+            tile = rows.tile(number)
+            return number, self._coder.encode(tile.rows, tile.weights, price, errors=errors)
 
         over = sum(totals) > wanted
         for _ in range(_ROUNDS):
@@ -403,7 +424,7 @@ class TrellisEncoder(Encoder):
                     continue
                 # the bound lies within this tile: some records at either price
                 tile = rows.tile(number)
-                kept = self._coder.encode(tile.rows, old, errors=errors)
+                kept = self._coder.encode(tile.rows, tile.weights, old, errors=errors)
                 dear, cheap = (kept, other) if over else (other, kept)
                 ahead = np.concatenate((np.zeros(1), np.cumsum(cost(dear))))
                 behind = np.concatenate((np.cumsum(cost(cheap)[::-1])[::-1], np.zeros(1)))

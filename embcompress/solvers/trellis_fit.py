@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.codecs.trellis import Trellis
+from embcompress.codecs.trellis_tables import OCTAVE
 from embcompress.errors import UsageError
 from embcompress.solvers.encoder import Elastic
 from embcompress.solvers.statistics import sample_of
@@ -24,6 +25,7 @@ from embcompress.solvers.trellis_design import (
 from embcompress.solvers.trellis_encoder import EFFORTS, Encoded, RecordEncoder, TrellisEncoder
 from embcompress.solvers.trellis_frame import frame_of, water_level
 from embcompress.solvers.trellis_search import LAMBDA
+from embcompress.solvers.trellis_weights import Graded, Grades
 
 if TYPE_CHECKING:
     from embcompress.solvers.run import Run
@@ -48,6 +50,8 @@ _FINEST = 2.0**-15
 _COARSE, _SHORT = 7, 0.002
 """Steps that are tried on few records, and how near a wish they have to come."""
 _COUNTS = {1: (3, 7, 15, 31), 2: (3, 7, 15, 31, 63, 127), 4: (7, 15, 31, 63, 127)}
+_MORE = (63,)
+"""Classes that are tried besides for records of one row in several steps."""
 _NEAR = 64
 _AIMS, _CAUTION, _LEAST_SHARE = 6, 0.985, 0.8
 _LEAST_RECORDS = 16
@@ -58,6 +62,8 @@ _TRIED, _CLOSE = 1024, 0.002
 """Records that a design is tried on, and how near to the wished bits they have to come."""
 _LEAST = 8.0
 _LEAST_HALVES = 3
+_LARGEST = 1e37
+"""Steps that classes have of their own are at most this."""
 _FINE = 7
 """Bits of a weight from which raw rows are float32."""
 
@@ -73,6 +79,7 @@ class Wish:
         open_ended: Whether the size is settled later, near ``nbytes``.
         nbytes: Of the rows' own tensors.
         error: Relative error instead of ``nbytes``.
+        weight: What a row's squared error counts: one of `WEIGHTS` of trellis_weights.
     """
 
     states: int
@@ -81,6 +88,7 @@ class Wish:
     open_ended: bool = False
     nbytes: float | None = None
     error: float | None = None
+    weight: str = "none"
 
 
 def needs_of(effort: str) -> frozenset[str]:
@@ -110,8 +118,10 @@ def rows_of_record(wish: Wish, rows: Rows, constant: float) -> list[int]:
     return [r for r in tried if r <= max(n // _LEAST_RECORDS, 1) and rows.aligned(r)] or [1]
 
 
-def sampled(rows: Rows, found: Statistics, r: int, count: int, context: Run) -> NDArray[np.float32]:
-    """Rows of records drawn at random, in random order, float32 [s·r, D].
+def sampled(
+    rows: Rows, found: Statistics, r: int, count: int, context: Run
+) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+    """Rows of records drawn at random, in random order, float32 [s·r, D], and their frequencies.
 
     Args:
         rows: The rows.
@@ -124,7 +134,7 @@ def sampled(rows: Rows, found: Statistics, r: int, count: int, context: Run) -> 
     random = np.random.default_rng([context.seed, n, r])
     if r == 1 and rows.weights is None:
         assert found.sample is not None
-        return found.sample[random.permutation(len(found.sample))]
+        return found.sample[random.permutation(len(found.sample))], None
     records = max(n // r, 1)
     chosen = np.sort(random.permutation(records)[:count]) * r
 
@@ -137,7 +147,29 @@ def sampled(rows: Rows, found: Statistics, r: int, count: int, context: Run) -> 
     parts = [*context.each(rows, one, "sampling")]
     drawn = np.concatenate([np.empty((0, rows.shape[1]), np.float32), *parts])
     order = random.permutation(len(drawn) // r)
-    return drawn.reshape(-1, r, drawn.shape[1])[order].reshape(-1, drawn.shape[1])
+    drawn = drawn.reshape(-1, r, drawn.shape[1])[order].reshape(-1, drawn.shape[1])
+    if rows.weights is None:
+        return drawn, None
+    return drawn, rows.weights[np.minimum(chosen[order, None] + np.arange(r), n - 1)].reshape(-1)
+
+
+def equal_moments(rows: Rows, context: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of the rows and of eᵀe, whatever their frequencies: [D] and [D, D].
+
+    Steps make what a row loses as large as its weight allows, so that all rows count alike for
+    the axes.
+    """
+    n, d = rows.shape
+    mean, gram = np.zeros(d), np.zeros((d, d))
+
+    def one(tile: Tile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        wide = tile.rows.astype(np.float64)
+        return wide.sum(axis=0), wide.T @ wide
+
+    for total, square in context.each(rows, one, "axes"):
+        mean += total / max(n, 1)
+        gram += square / max(n, 1)
+    return mean, gram
 
 
 class TrellisFit(TrellisEncoder, Elastic):
@@ -164,9 +196,12 @@ class TrellisFit(TrellisEncoder, Elastic):
         constant = float(same.mean()) if len(same) else 0.0
         tried = rows_of_record(wish, rows, constant)
         r = max(tried)
-        drawn = sampled(rows, found, r, self._effort.records(r * d), context)
+        drawn, frequencies = sampled(rows, found, r, self._effort.records(r * d), context)
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
-        self._frame = frame_of(found.largest, found.mean, found.gram, n, bits)
+        mean, gram = found.mean, found.gram
+        if wish.weight != "none" and rows.weights is not None:
+            mean, gram = equal_moments(rows, context)
+        self._frame = frame_of(found.largest, mean, gram, n, bits)
         self._constant = constant > 0
         self._small = n < _FEW_ROWS or n * d < _FEW_WEIGHTS
         self._raw = "fp16" if d >= _LEAST_HALVES and bits < _FINE * d else "fp32"
@@ -174,26 +209,31 @@ class TrellisFit(TrellisEncoder, Elastic):
         self._spare = self._outside(drawn, coordinates)
         # constant rows are stored apart
         same = (drawn == drawn[:, :1]).all(axis=1) if d > 1 else np.zeros(len(drawn), np.bool_)
-        plain = coordinates[~np.repeat(same.reshape(-1, r).any(axis=1), r)]
+        kept = ~np.repeat(same.reshape(-1, r).any(axis=1), r)
+        plain, drawn = coordinates[kept], drawn[kept]
+        frequencies = None if frequencies is None else frequencies[kept]
         self._share = len(plain) / max(len(coordinates), 1)
-        wide = plain.astype(np.float64)
-        spreads = np.sqrt((wide * wide).mean(axis=0)) if len(plain) else np.zeros(plain.shape[1])
-        if n < _VERY_FEW_ROWS:
-            spreads[:] = math.sqrt(float((spreads * spreads).mean())) if len(spreads) else 0.0
+        self._grades = {
+            own: Grades.of(wish.weight, own, self._frame.unit, drawn, frequencies) for own in tried
+        }
         samples = [
-            Sample(
-                plain.reshape(len(plain) // own, own * plain.shape[1]),
-                own,
-                spreads,
-                context.threads,
-            )
-            for own in tried
+            self._graded(grades.graded(plain, drawn, frequencies), own)
+            for own, grades in self._grades.items()
         ]
         with context.progress.stage("fitting", self._effort.rounds + _COARSE):
             self._sample = samples[0] if len(samples) == 1 else self._best_of(samples, bits)
             self._design = self._designed(bits)
         self._designed_step = self._design.step
         self._build()
+
+    def _graded(self, graded: Graded, r: int) -> Sample:
+        """A sample of records of r rows."""
+        count, size = graded.records.shape
+        wide = graded.records.reshape(count * r, size // r).astype(np.float64)
+        spreads = np.sqrt((wide * wide).mean(axis=0)) if len(wide) else np.zeros(wide.shape[1])
+        if self._rows.shape[0] < _VERY_FEW_ROWS:
+            spreads[:] = math.sqrt(float((spreads * spreads).mean())) if len(spreads) else 0.0
+        return Sample(graded, r, spreads, self._context.threads)
 
     def _bits_for(self, found: Statistics) -> float:
         """Bits of a row that a wished relative error needs, by the Gaussian bound."""
@@ -252,6 +292,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         guess = math.sqrt(max(level, 1e-24) / 0.3)
         limit = max(len(sample.records) // 8, 1)
         counts = [c for c in _COUNTS.get(sample.rows, (15, 31, 63, 127)) if c <= limit] or [limit]
+        if sample.rows == 1 and sample.graded.grades.any():
+            counts += [c for c in _MORE if c <= limit]
         usual = min(15, max(counts))
         step = self._solved(guess, usual, _COARSE, few=True)
         if self._effort.rounds > EFFORTS["fast"].rounds or sample.rows > 1:
@@ -277,7 +319,7 @@ class TrellisFit(TrellisEncoder, Elastic):
 
             def exactness(step: float) -> float:
                 design = designer.at(step, count, few=few, rounds=1)
-                return -math.log2(max(design.distortion, 1e-30))
+                return -math.log2(max(design.error, 1e-30))
 
             return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT, least)
 
@@ -307,7 +349,10 @@ class TrellisFit(TrellisEncoder, Elastic):
         tables = Tables(self._wish.states, 11, -6, (), np.zeros((0, 3), np.int64))
         classes = Classes(np.zeros((1, r), np.int64), np.ones(1, np.float32), np.zeros(1, np.int64))
         narrower = np.zeros(n, np.uint8)
-        return Design(tables, classes, 1.0, -(2**15), narrower, narrower == 0, 1.5, 0.0)
+        grades = np.zeros(1, np.int64)
+        return Design(
+            tables, classes, grades, 1.0, -(2**15), narrower, narrower == 0, 1.5, 0.0, 0.0
+        )
 
     def _shared_bytes(self, design: Design) -> int:
         return sum(a.nbytes for a in self._codec(design).shared().values())
@@ -316,18 +361,22 @@ class TrellisFit(TrellisEncoder, Elastic):
         frame, d = self._frame, self._rows.shape[1]
         unit = frame.unit
         numbers = np.array([frame.offset_unit * unit, design.step * unit, unit / 2**14], np.float32)
-        classes = replace(
-            design.classes, steps=np.full(len(design.classes.lengths), numbers[1], np.float32)
-        )
+        steps = np.full(len(design.classes.lengths), numbers[1], np.float32)
+        own_steps = bool(design.grades.any())
+        if own_steps:
+            scales = np.exp2(self._grades[self._sample.rows].steps[design.grades] / OCTAVE)
+            steps = np.minimum(design.step * unit * scales, _LARGEST).astype(np.float32)
+        classes = replace(design.classes, steps=steps)
         return Trellis(
             d, self._sample.rows, numbers, frame.offset, frame.basis, design.widest,
-            design.narrower, design.tables, classes, False, self._constant,
-            self._raw,
+            design.narrower, design.tables, classes, own_steps,
+            self._constant, self._raw,
         )  # fmt: skip
 
     def _build(self) -> None:
         self.codec = self._codec(self._design)
-        coder = RecordEncoder(self.codec, self._frame, self._design, self._effort)
+        grades = self._grades[self._sample.rows]
+        coder = RecordEncoder(self.codec, self._frame, grades, self._design, self._effort)
         TrellisEncoder.__init__(self, coder)
 
     @property
@@ -411,7 +460,7 @@ class TrellisFit(TrellisEncoder, Elastic):
             design = designer.relengthen(self._design, step)
             return design.bits - side
 
-        tried = self._sample.records[:_TRIED]
+        tried = self._sample.graded.some(slice(_TRIED))
         active = max(self._sample.rows * int(design.active.sum()), 1)
         designed = self._designed_step
         step = solve_step(size, wanted, self._design.step, active, _AIMS, _CLOSE / 2 * wanted)
