@@ -18,6 +18,7 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+_FILES = (".npy", ".npz", ".txt", ".vec", ".bin", ".pt")  # no folder is meant by them
 _PIECE = 2**24
 _SENT = 2**25  # bytes after which the disk is told to begin
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
@@ -73,6 +74,8 @@ def check_folder(
             raise UsageError(f"{path}: is inside of the input {source}; choose another name")
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: is a file, and several shards make a folder; name a folder")
+    if path.suffix in _FILES and not path.exists():
+        raise UsageError(f"{path}: a whole model makes a folder; name one, without {path.suffix}")
     if path.is_dir() and any(path.iterdir()):
         if not ours(path):
             raise UsageError(

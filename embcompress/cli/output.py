@@ -39,10 +39,14 @@ def check_report_files(paths: list[Path], *, force: bool) -> list[Path]:
 
 
 def show_choice(choice: Choice, *, verbose: bool) -> None:
-    """Tell on stderr which tensors were taken and which passed through, and why."""
+    """Tell on stderr which tensors were taken and which passed through, and why.
+
+    Those that could have been compressed come first.
+    """
     for taken in choice.taken:
         _tell(f"taken: {taken.name} ({taken.reason})")
-    skipped = choice.skipped if verbose else choice.skipped[:_FEW]
+    skipped = sorted(choice.skipped, key=lambda tensor: not tensor.candidate)
+    skipped = skipped if verbose else skipped[:_FEW]
     for tensor in skipped:
         _tell(f"passed through: {tensor.name} ({tensor.reason})")
     more = len(choice.skipped) - len(skipped)

@@ -44,6 +44,14 @@ def _report(
             show_default=False,
         ),
     ] = None,
+    exit_zero: Annotated[
+        bool,
+        typer.Option(
+            "--exit-zero",
+            help="Exit 0 although a gate failed, which is told all the same.",
+            rich_help_panel=GATE_PANEL,
+        ),
+    ] = False,
     json: Json = False,
     seed: Annotated[int, typer.Option(help="Seed of sampled figures.", min=0)] = 0,
     threads: Threads = None,
@@ -86,7 +94,8 @@ def _report(
         if asked.max_skipped is not None:
             skipped = skipped_in(artifact, from_file.meant)
         found.gates.extend(check(found, asked, source_bytes, skipped))
-    return show_report(found, files, as_json=json, shown=not quiet)
+    code = show_report(found, files, as_json=json, shown=not quiet)
+    return 0 if exit_zero else code
 
 
 report = with_parameters(

@@ -14,6 +14,7 @@ from embcompress.progress import Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+LOG_WIDTH = 120
 _EVERY = 10.0
 
 
@@ -24,10 +25,15 @@ def is_terminal() -> bool:
 
 
 def stdout_console() -> Console:
-    """The console of results."""
+    """The console of results.
+
+    A job's log has no width of its own; names of tables fit in ``LOG_WIDTH``.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    seen = sys.stdout.isatty()
+    width = None if seen or os.environ.get("COLUMNS") else LOG_WIDTH
+    return Console(highlight=False, soft_wrap=not seen, width=width)
 
 
 def progress_for(*, quiet: bool) -> Progress:

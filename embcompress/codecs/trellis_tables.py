@@ -66,6 +66,14 @@ class Family:
         found[0] += (1 << precision) - found.sum()
         return found
 
+    @lru_cache(maxsize=2**14)  # noqa: B019
+    def costs(self, spread_class: int, quantizer: int, precision: int) -> NDArray[np.float64]:
+        """Bits of magnitudes 0, 1, … and the escape, without signs and raw bits."""
+        found: NDArray[np.float64] = precision - np.log2(
+            self.frequencies(spread_class, quantizer, precision)
+        )
+        return found
+
     def tables(self, states: int, precision: int, lowest: int, count: int) -> Tables:
         """All tables."""
         quantizers = 2 if states > 1 else 1

@@ -128,8 +128,7 @@ class Limit(Method):
             )
         if self.weight == "frequency" and rows.weights is None:
             raise UsageError(
-                f"table '{rows.name}': limit --weight frequency needs frequencies; give"
-                " --frequencies"
+                f"{rows.name}: limit --weight frequency needs frequencies; give --frequencies"
             )
         if self.budget is not None:
             accounts = context.accounting
@@ -150,6 +149,8 @@ class Limit(Method):
         allowed = parse_budget(self.budget).bytes_for(accounts.source_bytes, accounts.weights)
         made = {key: (self, empty_codec(*rows.shape)) for key, rows in tables.items()}
         room = allowed - accounts.artifact_bytes(made, context)
+        # classes and addresses count as bits of the records
+        room += sum(made[k][1].stream.nbytes(rows.shape[0], 0) for k, rows in tables.items())
         whole = sum(math.prod(rows.shape) for rows in tables.values())
         # about what each table's own parts may take; it is settled to the byte once all are fitted
         share = 8 * room / max(whole, 1) + _OVERHEAD

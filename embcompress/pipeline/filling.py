@@ -76,7 +76,7 @@ def _fill_rule(
     text: str,
     accounting: Accounting,
 ) -> None:
-    """Fill the encoders of a rule, one after the other: later ones get what is left over."""
+    """Fill the encoders of a rule, small ones first: later ones get what is left over."""
     allowed = parse_budget(text).bytes_for(accounting.source_bytes, accounting.weights)
     plan = accounting.plan(tuple(forms.values()))
     passed = sum(p.nbytes for p in plan.passed)
@@ -96,7 +96,7 @@ def _fill_rule(
             f" {least:,}"
         )
     taken: dict[Place, int] = {}
-    left = list(elastic)
+    left = sorted(elastic, key=lambda key: weights[key])
     while left:
         whole = max(sum(weights[key] for key in left), 1)
         low, high = 0, allowed + 1
@@ -111,7 +111,7 @@ def _fill_rule(
         own = low if not left else low * weights[key] // whole
         segment = forms[key[0]].segments[key[1]]
         (stream,) = segment.codec.layout().streams
-        elastic[key].fill(stream.nbytes(segment.rows, 8 * own))
+        elastic[key].fill(stream.nbytes(segment.rows, 8 * own), at_most=not left)
         taken[key] = elastic[key].stream_bits
 
 

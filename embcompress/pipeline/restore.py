@@ -37,7 +37,6 @@ from embcompress.tables.npy import write_npy_header
 from embcompress.tables.weights import ITEM_BYTES
 from embcompress.threads import ordered
 
-_FILES = (".npz", ".txt", ".vec", ".bin", ".pt")  # no names of folders
 _PIECE = 2**24
 
 
@@ -70,7 +69,7 @@ def restore(
     """
     folder = output.is_dir() or shard_bytes is not None
     if not folder and output.suffix not in (".npy", WEIGHTS):
-        folder = output.suffix not in _FILES and (path.is_dir() or is_index(path))
+        folder = path.is_dir() or is_index(path)
         if not folder:
             raise UsageError(f"{output}: restore writes .npy, .safetensors, or a folder of shards")
     if folder and (table is not None or output.suffix in (".npy", WEIGHTS)):

@@ -86,13 +86,14 @@ def assign(source: Source, rules: Sequence[Rule]) -> Assigned:
     methods: dict[str, Method] = {}
     for name, info in source.tensors.items():
         if name not in first:
-            reason = "no rule matches it" if is_candidate(info) else why_no_table(info)
-            choice.skipped.append(Skipped(name, reason))
+            candidate = is_candidate(info)
+            reason = "no rule matches it" if candidate else why_no_table(info)
+            choice.skipped.append(Skipped(name, reason, candidate))
             continue
         number, reason = first[name]
         method = rules[number].method
         if method is None:
-            choice.skipped.append(Skipped(name, f"rule {number + 1} passes it through"))
+            choice.skipped.append(Skipped(name, f"rule {number + 1} passes it through", True))
         else:
             choice.taken.append(Taken(name, f"rule {number + 1}: {reason}"))
             methods[name] = method

@@ -54,11 +54,12 @@ class Elastic(Encoder):
         """Bits of its stream, once it is filled."""
 
     @abstractmethod
-    def fill(self, nbytes: int) -> None:
+    def fill(self, nbytes: int, *, at_most: bool) -> None:
         """Settle the size; its codec may be another one of the same shapes afterwards.
 
         Args:
-            nbytes: Bytes that its streams may take.
+            nbytes: Bytes that its streams should take.
+            at_most: Whether they may take no more; else others can make up for it.
 
         Raises:
             UsageError: They are too few.

@@ -55,7 +55,8 @@ _NEAR = 64
 _AIMS, _CAUTION, _LEAST_SHARE = 6, 0.985, 0.8
 _LEAST_RECORDS = 16
 """Records from which several rows are tried in one."""
-_STRIDE = 0.5
+_STRIDE, _REACH = 0.5, 4.0
+"""Octaves that a step is changed by at once, and how far it may come from the designed one."""
 _TRIED, _CLOSE = 1024, 0.002
 """Records that a design is tried on, and how near to the wished bits they have to come."""
 _LEAST = 8.0
@@ -231,6 +232,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         with context.progress.stage("fitting", self._effort.rounds + _COARSE):
             self._sample = samples[0] if len(samples) == 1 else self._best_of(samples, bits)
             self._design = self._designed(bits)
+        self._designed_step = self._design.step
         self._build()
 
     def _graded(self, graded: Graded, r: int) -> Sample:
@@ -400,12 +402,12 @@ class TrellisFit(TrellisEncoder, Elastic):
         """Bits of all records."""
         return self._bits
 
-    def fill(self, nbytes: int) -> None:
-        """Encode all rows so that the stream takes at most so many bytes."""
+    def fill(self, nbytes: int, *, at_most: bool) -> None:
+        """Encode all rows so that the stream takes so many bytes."""
         self._fill(nbytes)
         n = self._rows.shape[0]
         taken = self.codec.stream.nbytes(n, self._bits)
-        if taken > nbytes:
+        if at_most and taken > nbytes:
             raise UsageError(
                 f"{self._rows.name}: a budget that leaves {nbytes:,} bytes for its {n:,} rows is"
                 f" too small; they take {taken:,} or more"
@@ -441,6 +443,7 @@ class TrellisFit(TrellisEncoder, Elastic):
             step = self._solved(self._design.step, self._count, self._effort.rounds, few=False)
             design = self._designer.at(step, self._count, few=False)
             self._design = self._designer.finish(design)
+            self._designed_step = step
             self._build()
         self._fill(room())
 
@@ -466,7 +469,9 @@ class TrellisFit(TrellisEncoder, Elastic):
 
         tried = self._sample.graded.some(slice(_TRIED))
         active = max(self._sample.rows * int(design.active.sum()), 1)
+        designed = self._designed_step
         step = solve_step(size, wanted, self._design.step, active, _AIMS, _CLOSE / 2 * wanted)
+        step = min(max(step, designed / _REACH), designed * _REACH)
         low, high = 0.0, math.inf
         for _ in range(_AIMS if not self.codec.own_steps else 2 * _AIMS):
             size(step)
@@ -481,6 +486,7 @@ class TrellisFit(TrellisEncoder, Elastic):
             if self.codec.own_steps and not low < step < high:
                 # raw records make the size of few bits steeper than coordinates do
                 step = math.sqrt(low * high)
+            step = min(max(step, designed / _REACH), designed * _REACH)
 
     def reach_error(self) -> None:
         """Encode within the wished error."""

@@ -114,22 +114,23 @@ def family_tables(tables: Tables, seen: NDArray[np.float64]) -> Tables:
     def bits(family: Family) -> float:
         total = 0.0
         for c, z, own, times in counted:
-            f = family.frequencies(tables.lowest + c, z, tables.precision)
-            came = np.zeros(len(f))
-            kept = min(len(own), len(f)) - 1
-            came[:kept] = own[:kept]
-            came[-1] += own[kept:].sum()
-            total += times * tables.precision - float(came @ np.log2(f))
+            costs = family.costs(tables.lowest + c, z, tables.precision)
+            kept = min(len(own), len(costs)) - 1
+            total += float(own[:kept] @ costs[:kept])
+            total += (times - float(own[:kept].sum())) * float(costs[-1])
         return total
 
     best = tables.family or Family(4, 16, 16)
     least = bits(best)
     for _ in range(2):
+        before = best
         for key, values in _FAMILIES.items():
             for value in values:
                 tried = replace(best, **{key: value})
                 if (own := bits(tried)) < least:
                     best, least = tried, own
+        if best == before:
+            break
     return best.tables(tables.states, tables.precision, tables.lowest, tables.idle)
 
 

@@ -74,10 +74,11 @@ class Taken:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A tensor that is passed through, and why."""
+    """A tensor that is passed through, why, and whether it could have been compressed."""
 
     name: str
     reason: str
+    candidate: bool
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,13 @@ def choose(source: Source, patterns: Sequence[str] = (), asker: str = "--tables"
     for name, info in source.tensors.items():
         take, reason = reasons[name]
         if not is_candidate(info):
-            skipped.append(Skipped(name, why_no_table(info)))
+            skipped.append(Skipped(name, why_no_table(info), False))
         elif take and name in excluded:
-            skipped.append(Skipped(name, f"excluded by {quoted('!' + excluded[name])}"))
+            skipped.append(Skipped(name, f"excluded by {quoted('!' + excluded[name])}", True))
         elif take:
             taken.append(Taken(name, reason))
         else:
-            skipped.append(Skipped(name, reason))
+            skipped.append(Skipped(name, reason, True))
     if not taken:
         raise UsageError(f"{source.shown}: no table to compress: {_candidates(source)}")
     return Choice(taken, skipped)

@@ -177,6 +177,12 @@ def _load(module: Any, source: _Source, strict: bool, prefix: str, *, assign: bo
     unexpected = sorted(given.keys() - expected.keys())
     problems = _shape_problems(expected, source, swapped | restored | copied)
     if strict:
+        problems += [
+            f"buffer '{name}' is on the meta device and in no checkpoint: make the model without it"
+            " (strict=False allows it)"
+            for name, buffer in module.named_buffers()
+            if name in unsaved and buffer.device.type == "meta"
+        ][:1]
         problems += _listed("missing", missing) + _listed("unexpected", unexpected)
     if problems:
         raise UsageError(f"{source.where} does not fit the model: {'; '.join(problems)}")

@@ -166,6 +166,7 @@ def test_wrong_usage(model, run, tmp_path):
         return err
 
     output = tmp_path / "dense"
+    assert "makes a folder" in told(model, "-o", tmp_path / "dense.npy")
     assert "the output is the input" in told(model, "-o", model)
     assert "inside of the input" in told(model, "-o", model / "dense")
     assert "--name" in told(model, "-o", output, "--name", "x")

@@ -116,7 +116,9 @@ def test_there_and_back(limit, count, model, run, tmp_path):
     assert (back / "config.json").exists()
     assert run("restore", output, "-o", tmp_path / "back.v1", "-q")[0] == 0
     assert (tmp_path / "back.v1" / "model.safetensors").exists()
-    assert run("restore", output, "-o", tmp_path / "back.npz", "-q")[0] == 2
+    for words in (["restore", output], ["quantize", model]):
+        code, _, err = run(*words, "-o", tmp_path / "back.npz", "-q")
+        assert (code, "makes a folder" in err) == (2, True)
     code, *_ = run("restore", output, "-o", tmp_path / "more", "--max-shard-size", "100KB", "-q")
     assert code == 0
     assert len(shards(tmp_path / "more")) == 2

@@ -94,6 +94,25 @@ def test_written_when_there_is_no_report(verb, place, run):
     assert "failed run" in err
 
 
+def test_names_are_whole_in_a_log(place, run, monkeypatch):
+    """Where no terminal tells a width, names of usual length are not broken."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "model.encoder.feature_embeddings.weight"
+    save_file({name: np.ones((300, 8), np.float32), "emb": np.ones((300, 8), np.float32)}, "m.st")
+    assert name in run("quantize", "m.st", "-o", "m.safetensors", "--bits", 8)[1]
+    assert name in run("inspect", "m.st")[1]
+
+
+def test_exit_zero(place, run):
+    words = ["report", "q4.safetensors", "--max-rel-error", 0.001, "-q", "--report", "r.xml"]
+    assert run(*words)[0] == 1
+    code, _, err = run(*words, "--exit-zero")
+    assert code == 0
+    assert "wanted at most 0.001" in err
+    assert "<failure" in Path("r.xml").read_text()
+    assert run("report", "none.safetensors", "--exit-zero")[0] == 3
+
+
 def test_baseline(place, run):
     assert run("report", "q4.safetensors", "-q", "--report", "base.json")[0] == 0
     words = ["report", "q2.safetensors", "--baseline", "base.json"]

@@ -109,6 +109,22 @@ def test_budget_is_met_within_64_bytes(budget, effort, tmp_path):
     assert verify(output, 1, Progress()).problems == []
 
 
+def test_large_tables_make_up_for_tiny_ones(tmp_path):
+    """Three rows of eight columns cannot do with 2 bits a weight."""
+    tables = {f"t{n}_embedding.weight": gaussian(n, 8, n) for n in (3, 5, 60, 9000)}
+    save_file(tables, tmp_path / "t.safetensors")
+    job = Job(
+        input=tmp_path / "t.safetensors",
+        output=tmp_path / "o.safetensors",
+        method=Limit(budget="2bpw", effort="fast"),
+        full_report=False,
+    )
+    total = run(job, Progress()).report.total
+    allowed = sum(t.size for t in tables.values()) // 4
+    assert allowed - 64 <= total.artifact_bytes <= allowed
+    assert total.relative_error < 0.4
+
+
 def test_budget_with_hot_rows_and_fields(glove_slice):
     rows = glove_slice[:9000]
     frequencies = 1.0 / np.arange(1, 9001)
