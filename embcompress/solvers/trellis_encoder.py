@@ -254,17 +254,21 @@ class RecordEncoder:
         graded: Graded,
         price: float,
     ) -> Encoded:
-        """Write records, again with some bits left over where they came out too long."""
+        """Write records, again with some bits left over where they came out too long.
+
+        Those that never come out at their length are raw in the end.
+        """
         lengths_of = np.array(self.codec.stream.lengths, np.int64)
-        for slack in (*_SLACKS[1:], None):
+        slacks = list(_SLACKS[1:])
+        while True:
             lengths = lengths_of[classes]
             string, begins, written = self._write(classes, codes, bits, lengths)
             failed = np.flatnonzero((classes < len(self._design.classes.lengths)) & (written == 0))
             if not len(failed):
                 break
             classes[failed] = self.codec.raw_class
-            if slack is not None:
-                self._choose(graded, failed, price, classes, codes, bits, slack)
+            if slacks:
+                self._choose(graded, failed, price, classes, codes, bits, slacks.pop(0))
         for record in np.flatnonzero(classes >= len(self._design.classes.lengths)):
             self._put_special(rows, int(record), classes, string, int(begins[record]))
         total = int(lengths.sum())

@@ -107,6 +107,7 @@ def test_several_rows_in_a_record(tables, tmp_path):
 def test_bytes_at_the_error_of_4_bit_rows(tables, glove, tmp_path):
     path = tmp_path / "o.safetensors"
     words = ["limit", tables["glove"], "-o", path, "--target-error", GREEDY, "-q", "--no-report"]
+    words += ["--force"]
     took = seconds(command(*words), 1)
     error, _ = standing(tables["glove"], path, tmp_path)
     print(

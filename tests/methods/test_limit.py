@@ -264,6 +264,28 @@ def test_json_tells_all_bytes(tmp_path, run, glove_slice):
     assert json.loads(dry)["file_bytes"] == json.loads(real)["file_bytes"] == output.stat().st_size
 
 
+def test_records_that_never_come_out_are_raw(monkeypatch, glove_slice):
+    """However often a record fails, it is written in the end, and its neighbours are whole."""
+    from embcompress.solvers.trellis_encoder import RecordEncoder
+
+    rows = glove_slice[:3000]
+    bad = np.array([0, 17, 18, 2999])
+    write = RecordEncoder._write
+
+    def failing(self, classes, codes, bits, lengths):
+        string, begins, written = write(self, classes, codes, bits, lengths)
+        if len(classes) == len(rows):
+            written[bad] = 0
+        return string, begins, written
+
+    good = compress(rows, Limit(bits=3.0, effort="fast")).restore()
+    monkeypatch.setattr(RecordEncoder, "_write", failing)
+    found = compress(rows, Limit(bits=3.0, effort="fast")).restore()
+    assert np.abs(found[bad] - rows[bad]).max() < 0.01 * np.abs(rows).max()
+    others = np.setdiff1d(np.arange(len(rows)), bad)
+    assert relative_error(rows[others], found[others]) < 1.1 * relative_error(rows, good)
+
+
 def test_a_damaged_record_harms_itself_only(tmp_path, glove_slice):
     rows = glove_slice[:3000]
     np.save(tmp_path / "t.npy", rows)
