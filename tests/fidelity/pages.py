@@ -92,7 +92,8 @@ tuned on:** the 32,000×256 token embeddings that the package `wordllama` carrie
 """
 
 RECORDED = """
-Rows in a record, GloVe at 2 bits, beside `quantize`; look-ups are of 100,000 random rows, 2 cores:
+Rows in a record, GloVe at 2 bits, beside `quantize`; look-ups of 100,000 random rows, about, on the
+same 2 cores, best of several. `auto` keeps one row of GloVe a record:
 
 """
 
@@ -109,8 +110,8 @@ RISKS = """
 
 ## Risks
 
-One step for all gives rows of small norm little. At 1 bit many of them decode to about the mean,
-although the error of the whole table is small. Look at cosines, not at the error alone
+One step for all gives rows of small norm little. At 1 bit many of them decode to little more than
+the mean, which the error of the whole table hardly shows. Look at cosines, not at the error alone
 (`--min-cosine-p1` is the gate):
 
 """
@@ -173,7 +174,7 @@ def distances(kept: dict[str, Figures]) -> str:
 
 def unseen(found: Figures) -> str:
     """The table that no setting was chosen on."""
-    titles = ["", *(f"{bits} bits" for bits in BITS)]
+    titles = ["", *(f"{bits} bpw" for bits in BITS)]
     gaps = [f"{found[text]['decibels']:.2f} dB" for text in UNSEEN]
     errors = [f"{found[text]['error']:.4f}" for text in UNSEEN]
     return rows_of(titles, ["above the limit", *gaps], ["relative error", *errors])
