@@ -17,7 +17,7 @@ from embcompress.pipeline.settings import Settings
 from embcompress.pipeline.verification import verify
 from embcompress.progress import Progress
 from tests import reader
-from tests.variants import groupings, information_files, variants
+from tests.variants import by_frequency, groupings, information_files, variants
 
 VARIANTS = dict(variants())
 GROUPINGS = dict(groupings())
@@ -50,7 +50,9 @@ def compressed(folder: Path, method, output: Path, grouping=None, **settings):
         output=output,
         method=method,
         settings=Settings(**grouping, **settings),
-        frequencies=folder / "frequencies.npy" if "keep_hot" in grouping or method.tiers else None,
+        frequencies=folder / "frequencies.npy"
+        if "keep_hot" in grouping or by_frequency(method)
+        else None,
         # only where they matter: a file keeps where its fields lie, and budgets count that
         fields=folder / "fields.json" if "per_field" in grouping or method.per_field else None,
         grads=folder / "gradients.npy" if method.gradients else None,
@@ -85,7 +87,7 @@ def test_file_equals_memory(variant, grouping, artifacts, folder):
     """What a file decodes to is what in-memory compression decodes to, bit for bit."""
     path, _ = artifacts(variant, grouping)
     settings = GROUPINGS[grouping]
-    weighted = "keep_hot" in settings or VARIANTS[variant].tiers
+    weighted = "keep_hot" in settings or by_frequency(VARIANTS[variant])
     table = compress(
         np.load(folder / "table.npy"),
         VARIANTS[variant],

@@ -68,11 +68,16 @@ def variants():
                     )
 
 
+def by_frequency(method):
+    """Whether a method needs frequencies."""
+    return bool(method.tiers) or getattr(method, "weight", None) == "frequency"
+
+
 def information_for(method, shape, fields=1):
     """What a method cannot do without, as keywords of ``compress``: frequencies, gradients."""
     rows, columns = shape
     known = {}
-    if method.tiers:
+    if by_frequency(method):
         known["frequencies"] = 1.0 / np.arange(1, rows + 1)
     if method.gradients:
         known["gradients"] = np.random.default_rng(columns).random((fields, columns))

@@ -122,10 +122,13 @@ class Limit(Method):
         if sum(v is not None for v in (self.budget, self.bits, self.target_error)) > 1:
             raise UsageError("limit: give one of --budget, --bits and --target-error")
         check_room(rows.name, rows.shape[1], context.memory)
+        if self.weight != "none" and self.target_error is not None:
+            raise UsageError(
+                "limit: --target-error is of all rows alike; give --weight with --budget or --bits"
+            )
         if self.weight == "frequency" and rows.weights is None:
             raise UsageError(
-                f"table '{rows.name}': limit --weight frequency needs frequencies; give"
-                " --frequencies"
+                f"{rows.name}: limit --weight frequency needs frequencies; give --frequencies"
             )
         if self.budget is not None:
             accounts = context.accounting

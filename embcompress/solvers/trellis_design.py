@@ -51,7 +51,7 @@ class Sample:
     """Records that a design is fitted to.
 
     Args:
-        graded: Records of r·n coordinates, over the steps of their grades.
+        graded: Records of r·n coordinates.
         rows: Rows of a record r.
         spreads: float64 [n], root mean square of every coordinate.
         threads: Cores to use.
@@ -64,8 +64,8 @@ class Sample:
 
     @property
     def records(self) -> NDArray[np.float32]:
-        """float32 [s, r·n]."""
-        return self.graded.records
+        """Records over the steps of their grades, float32 [s, r·n]."""
+        return self.graded.scaled
 
     def some(self, which: NDArray[np.bool_] | slice) -> Sample:
         """Some records; they are in random order."""
@@ -86,7 +86,6 @@ class Design:
         active: bool [n], coordinates that tell of a row's gain.
         bits: Mean bits of a record, class and address counted.
         distortion: Mean squared error of a record, weighted.
-        error: Mean squared error of a record.
     """
 
     tables: Tables
@@ -98,7 +97,6 @@ class Design:
     active: NDArray[np.bool_]
     bits: float
     distortion: float
-    error: float
 
     @property
     def spreads(self) -> NDArray[np.int64]:
@@ -193,6 +191,7 @@ def graded_classes(
         gains = gain_classes(logs, count, floor)
         return gains, np.zeros(len(gains), np.int64)
     each = [np.maximum(logs[grades == g], floor) for g in range(int(grades.max()) + 1)]
+    each = [e if len(e) else np.zeros((1, logs.shape[1])) for e in each]
     # what clusters lose falls as a power -2/r of their number
     power = logs.shape[1] / (logs.shape[1] + 2)
     shares = np.array([(len(e) * float(e.var(axis=0).sum())) ** power for e in each])
@@ -312,11 +311,9 @@ class Designer:
         fits = got >= 0
         lost = self._uncoded(sample, order, got)
         away = found[fits, 1] * step * step + lost[fits]
-        distortion, error = _means(away, sample.graded.some(fits))
+        distortion = float((away * sample.graded.worths[fits]).mean()) if fits.any() else 0.0
         bits = float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS
-        return Design(
-            self.tables, own, grades, step, widest, narrower, active, bits, distortion, error
-        )
+        return Design(self.tables, own, grades, step, widest, narrower, active, bits, distortion)
 
     def finish(self, design: Design) -> Design:
         """The design with tables as small as they can be stored."""
@@ -345,14 +342,13 @@ class Designer:
         own = lengths[chosen].astype(np.float64) - _PADDING
         bound = bounds_at(np.ascontiguousarray(mine[:, None]), own[:, None])[:, 0]
         lost = self._uncoded(sample, searcher.order, chosen)
-        distortion, error = _means(bound * step * step + lost, sample.graded)
+        away = bound * step * step + lost
         return replace(
             design,
             classes=Classes(gains, steps, lengths),
             step=step,
             bits=float(lengths[chosen].mean()) + class_bits(len(gains) + 1) + ADDRESS_BITS,
-            distortion=distortion,
-            error=error,
+            distortion=float((away * sample.graded.worths).mean()),
         )
 
     def _wider(self, highest: int) -> Tables:
@@ -379,13 +375,6 @@ class Designer:
             if len(mine) and len(left):
                 lost[mine] = (sample.records[mine][:, left].astype(np.float64) ** 2).sum(axis=1)
         return lost
-
-
-def _means(away: NDArray[np.float64], graded: Graded) -> tuple[float, float]:
-    """Means of squares over those of grades' steps: weighted, and as errors of records."""
-    if not len(away):
-        return 0.0, 0.0
-    return float((away * graded.worths).mean()), float((away * graded.scales**2).mean())
 
 
 def _highest(spread: int) -> int:

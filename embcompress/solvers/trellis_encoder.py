@@ -6,7 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +125,13 @@ class RecordEncoder:
         self._design = design
         self._effort = effort
         self._spreads = np.maximum(np.exp2(design.spreads / 24) * design.step, 1e-30)
-        self._searcher = design.searcher(1)
+        self._searcher = replace(
+            design.searcher(1),
+            classes=replace(
+                design.classes,
+                steps=(design.step * grades.scales[design.grades]).astype(np.float32),
+            ),
+        )
 
     def encode(
         self,
@@ -198,26 +204,47 @@ class RecordEncoder:
             if not len(which) or not len(classes_known.gains):
                 return
             some, grades = graded.records[which], graded.grades[which]
-            logs = log_gains(some, self.codec.rows, self._spreads, self._design.active)
-            near = nearest_classes(
-                logs, grades, classes_known.gains, self._design.grades,
-                _STEEP_REACH if last else reach,
-            )  # fmt: skip
+            near = self._near(some, grades, _STEEP_REACH if last else reach)
             worth = np.full(near.shape, 1 / (LAMBDA * price), np.float32)
-            worth *= graded.worths[which, None]
+            worth *= graded.worths[which, None] * self._relative(near, grades)
             slacks = np.full(len(near), slack, np.float32)
             got, own, found = self._searcher.paths(
                 some, near, worth, slacks, self._effort.tries, STEEP if last else LADDER
             )
             fits = got >= 0
-            if last or self.codec.own_steps:
+            if last:
                 # a record that loses much is better kept raw
-                total = found[:, 1] * worth[:, 0] + classes_known.lengths[np.maximum(got, 0)]
+                picked = (near == got[:, None]).argmax(axis=1)
+                own_worth = worth[np.arange(len(near)), picked]
+                total = found[:, 1] * own_worth + classes_known.lengths[np.maximum(got, 0)]
                 fits &= total < raw_bits
             classes[which[fits]] = got[fits]
             codes[which[fits]] = own[fits]
             bits[which[fits]] = found[fits, 0]
             which = which[~fits]
+
+    def _near(
+        self, records: NDArray[np.float32], grades: NDArray[np.int64], reach: int
+    ) -> NDArray[np.int64]:
+        """Classes to try: those of a record's grade, and one of either grade beside it."""
+        design, steps = self._design, self._grades.steps
+        logs = log_gains(records, self.codec.rows, self._spreads, design.active)
+        known = design.classes.gains, design.grades
+        near = nearest_classes(logs - steps[grades, None], grades, *known, reach)
+        if not design.grades.any():
+            return near
+        found = [near]
+        for beside in (grades - 1, grades + 1):
+            other = np.clip(beside, 0, len(steps) - 1)
+            one = nearest_classes(logs - steps[other, None], other, *known, 1)
+            found.append(np.where((other == beside)[:, None], one, -1))
+        return np.concatenate(found, axis=1)
+
+    def _relative(self, near: NDArray[np.int64], grades: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Squares of classes' steps over those of records' grades, float32 [b, c]."""
+        scales = self._grades.scales
+        relative = scales[self._design.grades[near]] / scales[grades, None]
+        return (relative * relative).astype(np.float32)
 
     def _written(
         self,

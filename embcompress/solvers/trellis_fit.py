@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcompress.codecs.trellis import Trellis
-from embcompress.codecs.trellis_tables import OCTAVE
 from embcompress.errors import UsageError
 from embcompress.solvers.encoder import Elastic
 from embcompress.solvers.statistics import sample_of
@@ -153,23 +152,33 @@ def sampled(
     return drawn, rows.weights[np.minimum(chosen[order, None] + np.arange(r), n - 1)].reshape(-1)
 
 
-def equal_moments(rows: Rows, context: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of the rows and of eᵀe, whatever their frequencies: [D] and [D, D].
+def moments_for(
+    weight: str, rows: Rows, context: Run
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of the rows and of eᵀe for axes of weighted rows, float64 [D] and [D, D].
 
-    Steps make what a row loses as large as its weight allows, so that all rows count alike for
-    the axes.
+    Frequencies do not count: steps make what rows lose as large as their frequency allows, and a
+    few frequent rows would settle the axes of all. With row-norm rows of any norm count alike.
     """
-    n, d = rows.shape
-    mean, gram = np.zeros(d), np.zeros((d, d))
+    d = rows.shape[1]
+    mean, gram, whole = np.zeros(d), np.zeros((d, d)), 0.0
 
-    def one(tile: Tile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def one(tile: Tile) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         wide = tile.rows.astype(np.float64)
-        return wide.sum(axis=0), wide.T @ wide
+        if weight == "row-norm":
+            squares = np.einsum("ij,ij->i", wide, wide)
+            wide, squares = wide[squares > 0], squares[squares > 0]
+            own = 1 / squares
+        else:
+            own = np.ones(len(wide))
+        scaled = wide * own[:, None]
+        return scaled.sum(axis=0), scaled.T @ wide, float(own.sum())
 
-    for total, square in context.each(rows, one, "axes"):
-        mean += total / max(n, 1)
-        gram += square / max(n, 1)
-    return mean, gram
+    for total, square, some in context.each(rows, one, "axes"):
+        mean += total
+        gram += square
+        whole += some
+    return (mean / whole, gram / whole) if whole > 0 else (mean, gram)
 
 
 class TrellisFit(TrellisEncoder, Elastic):
@@ -199,8 +208,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         drawn, frequencies = sampled(rows, found, r, self._effort.records(r * d), context)
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
         mean, gram = found.mean, found.gram
-        if wish.weight != "none" and rows.weights is not None:
-            mean, gram = equal_moments(rows, context)
+        if wish.weight != "none":
+            mean, gram = moments_for(wish.weight, rows, context)
         self._frame = frame_of(found.largest, mean, gram, n, bits)
         self._constant = constant > 0
         self._small = n < _FEW_ROWS or n * d < _FEW_WEIGHTS
@@ -229,7 +238,7 @@ class TrellisFit(TrellisEncoder, Elastic):
     def _graded(self, graded: Graded, r: int) -> Sample:
         """A sample of records of r rows."""
         count, size = graded.records.shape
-        wide = graded.records.reshape(count * r, size // r).astype(np.float64)
+        wide = graded.scaled.reshape(count * r, size // r).astype(np.float64)
         spreads = np.sqrt((wide * wide).mean(axis=0)) if len(wide) else np.zeros(wide.shape[1])
         if self._rows.shape[0] < _VERY_FEW_ROWS:
             spreads[:] = math.sqrt(float((spreads * spreads).mean())) if len(spreads) else 0.0
@@ -319,7 +328,7 @@ class TrellisFit(TrellisEncoder, Elastic):
 
             def exactness(step: float) -> float:
                 design = designer.at(step, count, few=few, rounds=1)
-                return -math.log2(max(design.error, 1e-30))
+                return -math.log2(max(design.distortion, 1e-30))
 
             return solve_step(exactness, -math.log2(wanted), guess, 2, rounds, _SHORT, least)
 
@@ -350,9 +359,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         classes = Classes(np.zeros((1, r), np.int64), np.ones(1, np.float32), np.zeros(1, np.int64))
         narrower = np.zeros(n, np.uint8)
         grades = np.zeros(1, np.int64)
-        return Design(
-            tables, classes, grades, 1.0, -(2**15), narrower, narrower == 0, 1.5, 0.0, 0.0
-        )
+        return Design(tables, classes, grades, 1.0, -(2**15), narrower, narrower == 0, 1.5, 0.0)
 
     def _shared_bytes(self, design: Design) -> int:
         return sum(a.nbytes for a in self._codec(design).shared().values())
@@ -364,7 +371,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         steps = np.full(len(design.classes.lengths), numbers[1], np.float32)
         own_steps = bool(design.grades.any())
         if own_steps:
-            scales = np.exp2(self._grades[self._sample.rows].steps[design.grades] / OCTAVE)
+            scales = self._grades[self._sample.rows].scales[design.grades]
             steps = np.minimum(design.step * unit * scales, _LARGEST).astype(np.float32)
         classes = replace(design.classes, steps=steps)
         return Trellis(
@@ -465,7 +472,8 @@ class TrellisFit(TrellisEncoder, Elastic):
         designed = self._designed_step
         step = solve_step(size, wanted, self._design.step, active, _AIMS, _CLOSE / 2 * wanted)
         step = min(max(step, designed / _REACH), designed * _REACH)
-        for _ in range(_AIMS):
+        low, high = 0.0, math.inf
+        for _ in range(_AIMS if not self.codec.own_steps else 2 * _AIMS):
             size(step)
             self._design = design
             self._build()
@@ -473,7 +481,11 @@ class TrellisFit(TrellisEncoder, Elastic):
             over = self._coder.mean_bits(tried) - wanted
             if abs(over) < _CLOSE * wanted:
                 break
+            low, high = (step, high) if over > 0 else (low, step)
             step *= 2 ** min(max(over / active, -_STRIDE), _STRIDE)
+            if self.codec.own_steps and not low < step < high:
+                # raw records make the size of few bits steeper than coordinates do
+                step = math.sqrt(low * high)
             step = min(max(step, designed / _REACH), designed * _REACH)
 
     def reach_error(self) -> None:

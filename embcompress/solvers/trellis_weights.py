@@ -7,7 +7,8 @@ the common one, and all that is fitted to them or searched for them is as withou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ WEIGHTS = ("none", "frequency", "row-norm")
 _FINEST = OCTAVE / 3
 """Least distance of grades; at half an octave short rows cost 0.06 dB more on GloVe."""
 _MOST = 12
-_FAR = 6.0 * OCTAVE
+_FAR = 16.0 * OCTAVE
 """How far grades may lie from the median record."""
 _TAIL = 0.0005
 """Share of the records, at either end, that grades need not reach."""
@@ -26,13 +27,13 @@ _LEAST_RECORDS = 16
 """Records of a sample for each grade, at least."""
 _NEVER = 1e6
 """Step of rows of no weight, in 1/24 octave."""
-_WORTHS = (-12.0, 6.0)
+_WORTHS = (-4.0, 4.0)
 """Octaves within which a weight may differ from its grade's."""
 
 
 @dataclass(frozen=True, eq=False)
 class Graded:
-    """Records over the steps of their grades.
+    """Records with the grades of their steps.
 
     Args:
         records: float32 [b, r·n], coordinates.
@@ -46,7 +47,12 @@ class Graded:
     worths: NDArray[np.float32]
     scales: NDArray[np.float64]
 
-    def some(self, which: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Graded:
+    @cached_property
+    def scaled(self) -> NDArray[np.float32]:
+        """Records over the steps of their grades, float32 [b, r·n]."""
+        return (self.records / self.scales[:, None]).astype(np.float32)
+
+    def some(self, which: NDArray[np.bool_] | slice) -> Graded:
         """Some of them."""
         return Graded(
             np.ascontiguousarray(self.records[which]),
@@ -66,6 +72,7 @@ class Grades:
         unit: Rows are divided by it before they are squared.
         common: The step of weights that stands for 1, in 1/24 octave.
         steps: float64 [L], ascending, over the common one, in 1/24 octave.
+        ends: Wished steps are taken to lie between these, in 1/24 octave.
     """
 
     weight: str
@@ -73,6 +80,13 @@ class Grades:
     unit: float
     common: float
     steps: NDArray[np.float64]
+    ends: tuple[float, float]
+
+    @cached_property
+    def scales(self) -> NDArray[np.float64]:
+        """Steps over the common one, float64 [L]."""
+        scales: NDArray[np.float64] = np.exp2(self.steps / OCTAVE)
+        return scales
 
     @classmethod
     def of(
@@ -92,8 +106,8 @@ class Grades:
             drawn: float32 [s·rows, D], rows of records.
             frequencies: float64 [s·rows], or None.
         """
-        one = cls(weight, rows, unit, 0.0, np.zeros(1))
-        wished = one._wished(drawn, frequencies)
+        one = cls("none", rows, unit, 0.0, np.zeros(1), (0.0, 0.0))
+        wished = replace(one, weight=weight)._wished(drawn, frequencies)
         wished = wished[wished < _NEVER]
         count = min(_MOST, len(drawn) // rows // _LEAST_RECORDS)
         if weight == "none" or count < 2 or not len(wished):
@@ -103,10 +117,11 @@ class Grades:
         apart = max((high - low) / (count - 1), _FINEST)
         steps = low + apart * np.arange(round((high - low) / apart) + 1)
         steps += (high - steps[-1]) / 2
-        _, grades = cls(weight, rows, unit, 0.0, steps)._placed(drawn, frequencies)
+        ends = float(low), float(high)
+        _, grades = cls(weight, rows, unit, 0.0, steps, ends)._placed(drawn, frequencies)
         came, times = np.unique(grades, return_counts=True)
         common = float(steps[came] @ times / times.sum())
-        return cls(weight, rows, unit, common, steps[came] - common)
+        return cls(weight, rows, unit, common, steps[came] - common, ends)
 
     def graded(
         self,
@@ -123,27 +138,21 @@ class Grades:
         """
         count = len(rows) // self.rows
         records = coordinates.reshape(count, self.rows * coordinates.shape[1])
-        if len(self.steps) < 2:
+        if self.weight == "none":
             return Graded(records, np.zeros(count, np.int64), np.ones(count, "f4"), np.ones(count))
         wished, grades = self._placed(rows, frequencies)
-        steps = self.steps[grades]
-        octaves = np.clip((steps[:, None] - wished) * (2 / OCTAVE), *_WORTHS)
-        scales = np.exp2(steps / OCTAVE)
-        return Graded(
-            (records / scales[:, None]).astype(np.float32),
-            grades,
-            np.exp2(octaves).mean(axis=1).astype(np.float32),
-            scales,
-        )
+        octaves = np.clip((self.steps[grades, None] - wished) * (2 / OCTAVE), *_WORTHS)
+        worths = np.exp2(octaves).mean(axis=1).astype(np.float32)
+        return Graded(records, grades, worths, self.scales[grades])
 
     def _placed(
         self, rows: NDArray[np.float32], frequencies: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Best steps of rows, float64 [b, r], and nearest grades of records, int64 [b]."""
-        wished = self._wished(rows, frequencies).reshape(-1, self.rows) - self.common
-        near = np.clip(wished, self.steps[0], self.steps[-1]).mean(axis=1)
+        wished = self._wished(rows, frequencies).reshape(-1, self.rows)
+        near = np.clip(wished, *self.ends).mean(axis=1) - self.common
         middles = (self.steps[1:] + self.steps[:-1]) / 2
-        return wished, np.searchsorted(middles, near).astype(np.int64)
+        return wished - self.common, np.searchsorted(middles, near).astype(np.int64)
 
     def _wished(
         self, rows: NDArray[np.float32], frequencies: NDArray[np.float64] | None

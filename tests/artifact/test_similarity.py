@@ -14,7 +14,7 @@ from embcompress.pipeline.settings import Settings
 from tests.goldens import CASES as GOLDENS
 from tests.goldens import artifact as golden
 from tests.goldens import place_of
-from tests.variants import groupings, information_for, variants
+from tests.variants import by_frequency, groupings, information_for, variants
 
 N, D = 1500, 11
 FIELDS = {"small": (0, 3), "middle": (3, 700), "large": (700, N)}
@@ -100,7 +100,7 @@ def made():
     def get(variant, grouping):
         if (variant, grouping) not in kept:
             settings = GROUPINGS[grouping]
-            weighted = "keep_hot" in settings or VARIANTS[variant].tiers
+            weighted = "keep_hot" in settings or by_frequency(VARIANTS[variant])
             hot = np.random.default_rng(8).zipf(1.5, N) if weighted else None
             known = information_for(VARIANTS[variant], (N, D), len(FIELDS))
             kept[variant, grouping] = compress(

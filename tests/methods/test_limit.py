@@ -300,3 +300,141 @@ def test_recommender_factors(name, bits, tmp_path):
         full_report=False,
     )
     assert run(job, Progress()).report.tables[0].errors.decibels_above_limit <= 1.05
+
+
+def weighted_errors(rows, table, frequencies):
+    """Mean over rows of squared relative error, and squared error weighted by frequency."""
+    exact = rows.astype(np.float64)
+    squares = ((exact - table.restore()) ** 2).sum(axis=1)
+    return (squares / (exact**2).sum(axis=1)).mean(), float(frequencies @ squares)
+
+
+def uneven(n, d):
+    """Rows whose norms lie octaves apart."""
+    scales = np.exp2(np.random.default_rng(6).standard_normal((n, 1)) * 1.5)
+    return (gaussian(n, d) * scales).astype(np.float32)
+
+
+@pytest.mark.parametrize("bits", [1.0, 2.0])
+def test_weights_lower_the_weighted_error(bits, glove_slice):
+    """At the same bytes; the slice holds frequent words, whose norms are nearly alike."""
+    frequencies = 1.0 / np.arange(1, len(glove_slice) + 1)
+    found = {}
+    for weight in ("none", "frequency", "row-norm"):
+        known = frequencies if weight == "frequency" else None
+        made = compress(
+            glove_slice, Limit(bits=bits, weight=weight, effort="fast"), frequencies=known
+        )
+        assert bits * glove_slice.size / 8 - 64 <= own_bytes(made) <= bits * glove_slice.size / 8
+        found[weight] = weighted_errors(glove_slice, made, frequencies)
+    assert found["row-norm"][0] < 0.99 * found["none"][0]
+    assert found["frequency"][1] < 0.4 * found["none"][1]
+
+
+def test_short_rows_come_out_as_exact_as_long_ones():
+    rows = uneven(6000, 24)
+    none, own = (
+        weighted_errors(rows, compress(rows, Limit(bits=2.0, weight=w)), np.ones(6000))[0]
+        for w in ("none", "row-norm")
+    )
+    assert own < 0.5 * none
+
+
+def test_error_falls_as_weight_grows():
+    """At high rates squared error goes as 1 / weight."""
+    rows = gaussian(8000, 24)
+    frequencies = np.where(np.arange(8000) % 2, 1.0, 16.0)
+    table = compress(rows, Limit(bits=5.0, weight="frequency"), frequencies=frequencies)
+    squares = ((rows - table.restore().astype(np.float64)) ** 2).mean(axis=1)
+    assert squares[1::2].mean() / squares[::2].mean() == pytest.approx(16, rel=0.15)
+
+
+@pytest.mark.parametrize("weight", ["frequency", "row-norm"])
+@pytest.mark.parametrize("budget", ["2bpw", "1.37bpw"])
+def test_weighted_budget_is_met_within_64_bytes(weight, budget, tmp_path):
+    tables = {"a_emb.weight": uneven(5000, 16), "b_emb.weight": uneven(2701, 24)}
+    save_file(tables, tmp_path / "t.safetensors")
+    save_file(
+        {name: 1.0 / np.arange(1, len(rows) + 1) for name, rows in tables.items()},
+        tmp_path / "f.safetensors",
+    )
+    method = Limit(budget=budget, weight=weight, effort="fast")
+    made = []
+    for threads in (1, 2):
+        output = tmp_path / f"{threads}.safetensors"
+        job = Job(
+            input=tmp_path / "t.safetensors",
+            output=output,
+            method=method,
+            settings=Settings(threads=threads),
+            frequencies=tmp_path / "f.safetensors",
+            full_report=False,
+        )
+        size = run(job, Progress()).report.total.artifact_bytes
+        allowed = int(float(budget[:-3]) * (5000 * 16 + 2701 * 24) / 8)
+        assert allowed - 64 <= size <= allowed
+        made.append(output.read_bytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("weight", ["frequency", "row-norm"])
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    {
+        "zeros": np.zeros((50, 7), np.float32),
+        "constant": np.full((50, 7), 0.3, np.float32),
+        "one row": gaussian(1, 9),
+        "a column with zeros": np.where(np.arange(900)[:, None] % 2, gaussian(900, 1), 0),
+        "rows of zeros": np.where(np.arange(900)[:, None] % 3, uneven(900, 12), 0),
+        "duplicates": np.repeat(uneven(3, 12), 400, axis=0),
+        "huge": gaussian(500, 12) * np.float32(1e36),
+        "tiny": gaussian(500, 12) * np.float32(1e-40),
+        "heavy tails": (np.random.default_rng(0).standard_cauchy((1500, 12)) ** 3).astype("f4"),
+        "37 columns": uneven(2051, 37),
+    }.items(),
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_odd_tables_with_weights(name, rows, weight, tmp_path):
+    """Sound artifacts that the reader of numpy alone decodes; some rows are never used."""
+    rows = np.ascontiguousarray(rows, np.float32)
+    np.save(tmp_path / "t.npy", rows)
+    np.save(tmp_path / "f.npy", np.maximum(len(rows) - 3.0 * np.arange(len(rows)), 0))
+    path = tmp_path / "o.safetensors"
+    job = Job(
+        input=tmp_path / "t.npy",
+        output=path,
+        method=Limit(bits=5.0, weight=weight, effort="fast"),
+        frequencies=tmp_path / "f.npy",
+        full_report=False,
+        keep_failed=True,
+    )
+    run(job, Progress())
+    table = embcompress.open(path)["t"]
+    dense = table.restore()
+    assert np.isfinite(dense).all()
+    assert verify(path, 1, Progress()).problems == []
+    assert np.array_equal(reader.read(path)["t"], dense)
+    ids = np.random.default_rng(3).integers(0, len(rows), 40)
+    assert np.array_equal(table.lookup(ids), dense[ids])
+
+
+def test_equal_weights_are_none():
+    rows = gaussian(3000, 12)
+    none, same = (
+        compress(rows, Limit(bits=3.0, weight=w, effort="fast"), frequencies=np.ones(3000))
+        for w in ("none", "frequency")
+    )
+    assert np.array_equal(none.restore(), same.restore())
+
+
+def test_weights_that_cannot_work(tmp_path, run):
+    np.save(tmp_path / "t.npy", gaussian(50, 4))
+    words = ("limit", tmp_path / "t.npy", "--dry-run", "--weight")
+    code, _, err = run(*words, "frequency")
+    assert code == 2
+    assert "limit --weight frequency needs frequencies; give --frequencies" in " ".join(err.split())
+    code, _, err = run(*words, "row-norm", "--target-error", "0.1")
+    assert code == 2
+    assert "--target-error is of all rows alike; give --weight with --budget or --bits" in " ".join(
+        err.split()
+    )
