@@ -102,7 +102,7 @@ class Limit(Method):
 
     @property
     def needs(self) -> frozenset[str]:
-        from embcompress.solvers.trellis_fit import needs_of
+        from embcompress.solvers.trellis_sampling import needs_of
 
         return needs_of(self.effort)
 
@@ -157,7 +157,8 @@ class Limit(Method):
         return dict.fromkeys(tables, replace(self, bits=round(min(max(share, 0.1), _MOST_BITS), 4)))
 
     def fit(self, rows: Rows, context: Context) -> Encoder:
-        from embcompress.solvers.trellis_fit import TrellisFit, Wish
+        from embcompress.solvers.trellis_fit import TrellisFit
+        from embcompress.solvers.trellis_sampling import Wish
 
         n, d = rows.shape
         count = None if self.rows_per_record == "auto" else int(self.rows_per_record)

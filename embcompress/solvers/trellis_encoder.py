@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,8 +12,10 @@ from numpy.typing import NDArray
 from embcompress.codecs.stream import StreamPiece
 from embcompress.codecs.trellis import CONSTANT, RECORDS, Trellis
 from embcompress.solvers.encoder import Encoder
-from embcompress.solvers.trellis_design import Design, log_gains, nearest_classes
+from embcompress.solvers.spool import Spool
+from embcompress.solvers.trellis_design import Design
 from embcompress.solvers.trellis_frame import Frame
+from embcompress.solvers.trellis_gains import log_gains, nearest_classes
 from embcompress.solvers.trellis_search import LADDER, LAMBDA, SLACK, STEEP
 from embcompress.solvers.trellis_weights import Graded, Grades
 from embcompress.threads import one_blas_thread, ordered
@@ -330,30 +329,6 @@ class RecordEncoder:
         away = (rows.astype(np.float64) - decoded) / self._frame.unit
         squares = np.einsum("ij,ij->i", away, away).reshape(-1, codec.rows).sum(axis=1)
         return Encoded(encoded.piece, encoded.lengths, squares)
-
-
-class Spool:
-    """Encoded tiles on disk, by their number."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
-        self._end = 0
-        self._at: dict[int, tuple[int, int, int, NDArray[Any]]] = {}
-
-    def put(self, number: int, piece: StreamPiece) -> None:
-        """Keep a tile, instead of another of its number."""
-        raw = piece.data.tobytes()
-        os.pwrite(self._file.fileno(), raw, self._end)
-        kind = np.uint8 if piece.classes.max(initial=0) < 256 else np.uint16
-        self._at[number] = (self._end, len(raw), piece.bits, piece.classes.astype(kind))
-        self._end += len(raw)
-
-    def get(self, number: int) -> StreamPiece:
-        """A tile; safe from several threads."""
-        at, size, bits, classes = self._at[number]
-        raw = os.pread(self._file.fileno(), size, at)
-        return StreamPiece(classes.astype(np.int64), np.frombuffer(raw, np.uint8), bits)
 
 
 class TrellisEncoder(Encoder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,35 +12,29 @@ from numpy.typing import NDArray
 from embcompress.codecs.trellis import Trellis
 from embcompress.errors import UsageError
 from embcompress.solvers.encoder import Elastic
-from embcompress.solvers.statistics import sample_of
-from embcompress.solvers.trellis_design import (
-    ADDRESS_BITS,
-    Design,
-    Designer,
-    Sample,
-    class_bits,
-    solve_step,
-)
+from embcompress.solvers.trellis_design import Design, Designer, Sample
 from embcompress.solvers.trellis_encoder import EFFORTS, Encoded, RecordEncoder, TrellisEncoder
 from embcompress.solvers.trellis_frame import frame_of, water_level
+from embcompress.solvers.trellis_lengths import ADDRESS_BITS, class_bits, solve_step
+from embcompress.solvers.trellis_sampling import (
+    Wish,
+    moments_for,
+    needs_of,
+    rows_of_record,
+    sampled,
+)
 from embcompress.solvers.trellis_search import LAMBDA
 from embcompress.solvers.trellis_weights import Graded, Grades
 
 if TYPE_CHECKING:
     from embcompress.solvers.run import Run
     from embcompress.solvers.statistics import Statistics
-    from embcompress.tables.rows import Rows, Tile
+    from embcompress.tables.rows import Rows
 
-_WIDE = 64
-"""Coordinates that a record should hold; four times as many in tables of few rows."""
-_FEW = 2**14
-_MOST_DOUBLINGS = 4
 _FEW_ROWS, _FEW_WEIGHTS = 2000, 60_000
 """Tables of magnitudes follow a rule below."""
 _VERY_FEW_ROWS = 32
 """Columns of fewer rows have one spread: a byte a column would be too much."""
-_OFTEN = 0.002
-"""Share of constant rows from which records hold one row each."""
 _FIXED, _FAR = 24, 0.1
 """Bytes that a stream takes beside records, classes and addresses, about; and how far a size may
 lie from that of the design, whose tables would not fit."""
@@ -53,8 +47,6 @@ _MORE = (63,)
 """Classes that are tried besides for records of one row in several steps."""
 _NEAR = 64
 _AIMS, _CAUTION, _LEAST_SHARE = 6, 0.985, 0.8
-_LEAST_RECORDS = 16
-"""Records from which several rows are tried in one."""
 _STRIDE, _REACH = 0.5, 4.0
 """Octaves that a step is changed by at once, and how far it may come from the designed one."""
 _TRIED, _CLOSE = 1024, 0.002
@@ -65,120 +57,6 @@ _LARGEST = 1e37
 """Steps that classes have of their own are at most this."""
 _FINE = 7
 """Bits of a weight from which raw rows are float32."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a fit aims at, and how.
-
-    Args:
-        states: Of the state machine.
-        effort: A key of `EFFORTS`.
-        rows: Rows of a record, or None to choose.
-        open_ended: Whether the size is settled later, near ``nbytes``.
-        nbytes: Of the rows' own tensors.
-        error: Relative error instead of ``nbytes``.
-        weight: What a row's squared error counts: one of `WEIGHTS` of trellis_weights.
-    """
-
-    states: int
-    effort: str
-    rows: int | None
-    open_ended: bool = False
-    nbytes: float | None = None
-    error: float | None = None
-    weight: str = "none"
-
-
-def needs_of(effort: str) -> frozenset[str]:
-    """Statistics that a fit uses."""
-    return frozenset({"moments", "gram", sample_of(EFFORTS[effort].sample)})
-
-
-def rows_of_record(wish: Wish, rows: Rows, constant: float) -> list[int]:
-    """Rows of a record: as asked for, or those worth a try.
-
-    Args:
-        wish: What is wanted.
-        rows: The rows.
-        constant: Share of them that are constant.
-    """
-    n, d = rows.shape
-    if wish.rows is not None:
-        tried = [wish.rows]
-    elif constant > _OFTEN:
-        tried = [1]
-    else:
-        wide = _WIDE if n > _FEW else 4 * _WIDE
-        most = min(round(math.log2(wide / max(d, 1))), _MOST_DOUBLINGS)
-        tried = [1 << i for i in range(max(most, 0) + 1)]
-        if n > _FEW and most <= 0:
-            tried = [1]
-    return [r for r in tried if r <= max(n // _LEAST_RECORDS, 1) and rows.aligned(r)] or [1]
-
-
-def sampled(
-    rows: Rows, found: Statistics, r: int, count: int, context: Run
-) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
-    """Rows of records drawn at random, in random order, float32 [s·r, D], and their frequencies.
-
-    Args:
-        rows: The rows.
-        found: Their statistics.
-        r: Rows of a record.
-        count: Records at most.
-        context: Threads and seed.
-    """
-    n = rows.shape[0]
-    random = np.random.default_rng([context.seed, n, r])
-    if r == 1 and rows.weights is None:
-        assert found.sample is not None
-        return found.sample[random.permutation(len(found.sample))], None
-    records = max(n // r, 1)
-    chosen = np.sort(random.permutation(records)[:count]) * r
-
-    def one(tile: Tile) -> NDArray[np.float32]:
-        a, b = np.searchsorted(chosen, [tile.position, tile.position + len(tile.rows)])
-        mine = (chosen[a:b, None] - tile.position + np.arange(r)).reshape(-1)
-        found: NDArray[np.float32] = tile.rows[np.minimum(mine, len(tile.rows) - 1)]
-        return found
-
-    parts = [*context.each(rows, one, "sampling")]
-    drawn = np.concatenate([np.empty((0, rows.shape[1]), np.float32), *parts])
-    order = random.permutation(len(drawn) // r)
-    drawn = drawn.reshape(-1, r, drawn.shape[1])[order].reshape(-1, drawn.shape[1])
-    if rows.weights is None:
-        return drawn, None
-    return drawn, rows.weights[np.minimum(chosen[order, None] + np.arange(r), n - 1)].reshape(-1)
-
-
-def moments_for(
-    weight: str, rows: Rows, context: Run
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of the rows and of eᵀe for axes of weighted rows, float64 [D] and [D, D].
-
-    Frequencies do not count: steps make what rows lose as large as their frequency allows, and a
-    few frequent rows would settle the axes of all. With row-norm rows of any norm count alike.
-    """
-    d = rows.shape[1]
-    mean, gram, whole = np.zeros(d), np.zeros((d, d)), 0.0
-
-    def one(tile: Tile) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        wide = tile.rows.astype(np.float64)
-        if weight == "row-norm":
-            squares = np.einsum("ij,ij->i", wide, wide)
-            wide, squares = wide[squares > 0], squares[squares > 0]
-            own = 1 / squares
-        else:
-            own = np.ones(len(wide))
-        scaled = wide * own[:, None]
-        return scaled.sum(axis=0), scaled.T @ wide, float(own.sum())
-
-    for total, square, some in context.each(rows, one, "axes"):
-        mean += total
-        gram += square
-        whole += some
-    return (mean / whole, gram / whole) if whole > 0 else (mean, gram)
 
 
 class TrellisFit(TrellisEncoder, Elastic):
@@ -208,7 +86,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         drawn, frequencies = sampled(rows, found, r, self._effort.records(r * d), context)
         bits = 8 * wish.nbytes / max(n, 1) if wish.nbytes is not None else self._bits_for(found)
         mean, gram = found.mean, found.gram
-        if wish.weight != "none":
+        if wish.weight != "none" or rows.weights is not None:
             mean, gram = moments_for(wish.weight, rows, context)
         self._frame = frame_of(found.largest, mean, gram, n, bits)
         self._constant = constant > 0
@@ -473,7 +351,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         step = solve_step(size, wanted, self._design.step, active, _AIMS, _CLOSE / 2 * wanted)
         step = min(max(step, designed / _REACH), designed * _REACH)
         low, high = 0.0, math.inf
-        for _ in range(_AIMS if not self.codec.own_steps else 2 * _AIMS):
+        for _ in range(2 * _AIMS):
             size(step)
             self._design = design
             self._build()
@@ -483,7 +361,7 @@ class TrellisFit(TrellisEncoder, Elastic):
                 break
             low, high = (step, high) if over > 0 else (low, step)
             step *= 2 ** min(max(over / active, -_STRIDE), _STRIDE)
-            if self.codec.own_steps and not low < step < high:
+            if not low < step < high:
                 # raw records make the size of few bits steeper than coordinates do
                 step = math.sqrt(low * high)
             step = min(max(step, designed / _REACH), designed * _REACH)
