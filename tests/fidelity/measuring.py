@@ -61,8 +61,6 @@ METHODS = (
 """Each method at about 2 and 4 bits a weight, where it has such settings."""
 
 SLOW = (
-    "kmeans --per table --bits 2",
-    'rotate --then "quantize --bits 2"',
     "aq --codebooks 16",
     "xlightfm --budget 16x",
     "ant --budget 8x",

