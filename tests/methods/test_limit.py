@@ -270,6 +270,7 @@ def test_records_that_never_come_out_are_raw(monkeypatch, glove_slice):
 
     rows = glove_slice[:3000]
     bad = np.array([0, 17, 18, 2999])
+    method = Limit(bits=3.0, effort="fast", rows_per_record="1")
     write = RecordEncoder._write
 
     def failing(self, classes, codes, bits, lengths):
@@ -278,9 +279,9 @@ def test_records_that_never_come_out_are_raw(monkeypatch, glove_slice):
             written[bad] = 0
         return string, begins, written
 
-    good = compress(rows, Limit(bits=3.0, effort="fast")).restore()
+    good = compress(rows, method).restore()
     monkeypatch.setattr(RecordEncoder, "_write", failing)
-    found = compress(rows, Limit(bits=3.0, effort="fast")).restore()
+    found = compress(rows, method).restore()
     assert np.abs(found[bad] - rows[bad]).max() < 0.01 * np.abs(rows).max()
     others = np.setdiff1d(np.arange(len(rows)), bad)
     assert relative_error(rows[others], found[others]) < 1.1 * relative_error(rows, good)
