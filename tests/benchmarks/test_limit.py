@@ -83,7 +83,7 @@ def test_gap(name, tables, tmp_path):
             path = tmp_path / f"{effort}.safetensors"
             words = ["limit", tables[name], "-o", path, "--budget", f"{bits}bpw", "-q"]
             words += ["--effort", effort, "--no-report", "--force"]
-            times[effort] = seconds(command(*words), 1)
+            times[effort] = seconds(command(*words), 0)
             _, gaps[effort] = standing(tables[name], path, tmp_path)
         print(
             f"\nlimit, {name} at {bits} bits: best {gaps['best']:.2f} dB above the limit (bar"
@@ -96,7 +96,7 @@ def test_several_rows_in_a_record(tables, tmp_path):
     for r in (1, 2, 4):
         path = tmp_path / "o.safetensors"
         words = ["limit", tables["glove"], "-o", path, "--budget", "2bpw", "--rows-per-record", r]
-        took = seconds(command(*words, "--no-report", "-q", "--force"), 1)
+        took = seconds(command(*words, "--no-report", "-q", "--force"), 0)
         _, gap = standing(tables["glove"], path, tmp_path)
         print(
             f"\nlimit, glove at 2 bits, {r} rows a record: {gap:.2f} dB (bar 0.9 for several),"
@@ -108,7 +108,7 @@ def test_bytes_at_the_error_of_4_bit_rows(tables, glove, tmp_path):
     path = tmp_path / "o.safetensors"
     words = ["limit", tables["glove"], "-o", path, "--target-error", GREEDY, "-q", "--no-report"]
     words += ["--force"]
-    took = seconds(command(*words), 1)
+    took = seconds(command(*words), 0)
     error, _ = standing(tables["glove"], path, tmp_path)
     print(
         f"\nlimit --target-error {GREEDY} on glove: error {error:.4f} at"
@@ -139,7 +139,7 @@ def test_speed(tables, glove, tmp_path):
             full_report=False,
         )
         inside = seconds(partial(run, job, Progress()), 1)
-        whole = seconds(command(*words), 1)
+        whole = seconds(command(*words), 0)
         print(
             f"\nlimit --effort {effort}, glove at {bits} bits: {glove.size / inside / 1e6:.1f} M"
             f" weights/s fitted and encoded (bar 6 for fast), whole command {whole:.1f} s, peak"
