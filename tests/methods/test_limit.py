@@ -327,7 +327,7 @@ def test_recommender_factors(name, bits, factors, tmp_path):
     job = Job(input=tmp_path / "t.npy", output=output, method=method, full_report=False)
     total = run(job, Progress()).report.total
     with embcompress.open(output) as artifact:
-        assert gap(factors[name], artifact["t"], total.artifact_bytes) <= 1.1
+        assert gap(factors[name], artifact["t"], total.artifact_bytes) <= 1.05
 
 
 def weighted_errors(rows, table, frequencies):
