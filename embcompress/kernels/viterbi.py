@@ -69,6 +69,12 @@ def addresses(
 
 
 @inlined
+def aligned(array: Any) -> Any:
+    """The first address in an array at which a cache line begins."""
+    return (address(array) + 63) & ~63
+
+
+@inlined
 def bits_of(m: Any, table: Any, model: Any) -> Any:
     """Bits of a magnitude in a table, its sign counted."""
     if m < 0:
@@ -138,9 +144,9 @@ def pair_of(pair: Any, model: Any) -> Any:
 @inlined
 def search(
     y: Any, scale: Any, tables: Any, places: Any, count: Any, model: Any, multipliers: Any,
-    costs: Any, branch: Any, back: Any,
+    costs: Any, branch: Any,
 ) -> int:  # fmt: skip
-    """Run the trellis over one record.
+    """Run the trellis over one record, for its costs alone.
 
     All arrays are addresses.
 
@@ -154,14 +160,12 @@ def search(
         multipliers: λ, sixteen.
         costs: float32 [2 · max(S, 2) · 16], scratch.
         branch: float32 [4 · 16], scratch.
-        back: uint16 [m, 4 + max(S, 2)], decisions.
 
     Returns:
         Where in ``costs`` the final costs of states begin.
     """
     states = model[_STATES]
     room = max(states, 2)
-    width = 4 + room
     quantizers, half = (2, states >> 2) if states > 1 else (1, 1)
     now, then = 0, room * LANES
     for s in range(states):
@@ -177,22 +181,15 @@ def search(
             below = cost_of(size, level1, bits1, multipliers)
             at = cost_of(size, level2, bits2, multipliers)
             above = cost_of(size, level3, bits3, multipliers)
-            store_mask(back, q * width + 2 * z, below2 < at)
-            store_mask(back, q * width + 2 * z + 1, below < above)
             store(branch, (2 * z + (m & 1)) * LANES, lower(below2, at))
             store(branch, (2 * z + 1 - (m & 1)) * LANES, lower(below, above))
-        row = q * width + 4
         for z in range(quantizers):
             even, odd = load(branch, 2 * z * LANES), load(branch, (2 * z + 1) * LANES)
             for pair in range(z * half, (z + 1) * half):
                 a, b, u, v = pair_of(pair, model)
                 from_a, from_b = load(costs, now + a * LANES), load(costs, now + b * LANES)
-                first, second = from_a + even, from_b + odd
-                store_mask(back, row + u, second < first)
-                store(costs, then + u * LANES, lower(second, first))
-                first, second = from_a + odd, from_b + even
-                store_mask(back, row + v, second < first)
-                store(costs, then + v * LANES, lower(second, first))
+                store(costs, then + u * LANES, lower(from_a + even, from_b + odd))
+                store(costs, then + v * LANES, lower(from_a + odd, from_b + even))
         now, then = then, now
     return now
 
@@ -422,11 +419,11 @@ def curves_at(
     """Least distortion + λ · bits of records in some classes, for sixteen λ."""
     m, states = rows.shape[1], origins.shape[0]
     width = candidates.shape[1]
-    costs = np.empty(2 * max(states, 2) * LANES, np.float32)
-    branch = np.empty(4 * LANES, np.float32)
+    costs = np.empty((2 * max(states, 2) + 1) * LANES, np.float32)
+    branch = np.empty(5 * LANES, np.float32)
     back = np.empty((m, 4 + max(states, 2)), np.uint16)
     model = addresses(most, low, rate, shift, quick, levels, bits, origins, butterflies)
-    costs_at, branch_at, back_at = address(costs), address(branch), address(back)
+    costs_at, branch_at, back_at = aligned(costs), aligned(branch), address(back)
     rows_at, out_at = address(rows), address(out)
     tables_at, places_at = address(tables), address(places)
     multipliers = load(ladder, 0)
@@ -437,7 +434,7 @@ def curves_at(
                 continue
             begin = search(
                 rows_at + 4 * m * i, np.float32(1) / steps[g], tables_at + 8 * m * g,
-                places_at + 8 * m * g, counts[g], model, multipliers, costs_at, branch_at, back_at,
+                places_at + 8 * m * g, counts[g], model, multipliers, costs_at, branch_at,
             )  # fmt: skip
             best_costs(costs_at + 4 * begin, states, out_at + 4 * LANES * (i * width + j))
     keep(costs)
@@ -513,15 +510,15 @@ def fit_lengths_at(
     """
     m, states = rows.shape[1], origins.shape[0]
     width = candidates.shape[1]
-    costs = np.empty(6 * max(states, 2) * LANES, np.float32)
-    branch = np.empty(12 * LANES, np.float32)
+    costs = np.empty((6 * max(states, 2) + 1) * LANES, np.float32)
+    branch = np.empty(13 * LANES, np.float32)
     back = np.empty((m, 4 + max(states, 2)), np.uint16)
     least = np.empty(LANES, np.float32)
     duals = np.empty(width, np.float64)
     peaks = np.empty(width, np.int64)
     near = np.empty(LANES, np.float32)
     model = addresses(most, low, rate, shift, quick, levels, bits, origins, butterflies)
-    costs_at, branch_at, back_at = address(costs), address(branch), address(back)
+    costs_at, branch_at, back_at = aligned(costs), aligned(branch), address(back)
     least_at, near_at, jitter_at = address(least), address(near), address(jitter)
     cycle = len(jitter) // LANES
     multipliers = load(ladder, 0)
@@ -537,7 +534,6 @@ def fit_lengths_at(
             begin = search(
                 y, np.float32(1) / steps[g], address(tables) + 8 * m * g,
                 address(places) + 8 * m * g, counts[g], model, multipliers, costs_at, branch_at,
-                back_at,
             )  # fmt: skip
             best_costs(costs_at + 4 * begin, states, least_at)
             bound = -np.inf

@@ -101,21 +101,24 @@ class Design:
         """Of every coordinate over the step, in 1/24 octave."""
         return self.widest - self.narrower.astype(np.int64)
 
-    def searcher(self, threads: int) -> Searcher:
+    def searcher(self, scouts: int, threads: int) -> Searcher:
         """A search with this design."""
         order = Order.of(self.tables, self.spreads, self.classes.gains)
-        return Searcher(self.tables, order, self.classes, threads)
+        return Searcher(self.tables, order, self.classes, scouts, threads)
 
 
 class Designer:
     """Fits designs for steps to a sample, the last one's tables being the next one's first."""
 
-    def __init__(self, sample: Sample, states: int, reach: int, *, small: bool) -> None:
+    def __init__(
+        self, sample: Sample, states: int, scouts: int, reach: int, *, small: bool
+    ) -> None:
         """Begin with tables that nothing was counted for.
 
         Args:
             sample: The records.
             states: Of the state machine.
+            scouts: States, at most, of the one with which classes are compared.
             reach: Classes that are tried for a record.
             small: Whether tables follow a rule, since storing them costs too much.
         """
@@ -124,9 +127,11 @@ class Designer:
         self.small = small
         self.tables = first_tables(states, PRECISION, LOWEST)
         self.states = states
+        self.scouts = scouts
         self.gains: NDArray[np.int64] | None = None
         self._grades = np.zeros(0, np.int64)
         self._seen = np.zeros((1, 1))
+        self._logs, self._chosen = np.zeros((0, 1)), np.zeros(0, np.int64)
 
     def at(self, step: float, count: int, *, few: bool, rounds: int = 2) -> Design:
         """The design of a step.
@@ -138,22 +143,41 @@ class Designer:
             rounds: Searches, each followed by new tables.
         """
         sample = self.sample.some(slice(_FEW)) if few else self.sample
-        spreads = np.maximum(sample.spreads, _TINY)
-        units = np.rint(OCTAVE * np.log2(spreads / step)).astype(np.int64)
-        widest = int(units.max())
-        narrower = np.minimum(widest - units, 255).astype(np.uint8)
-        spread = widest - narrower.astype(np.int64)
-        active = sample.spreads**2 >= _ACTIVE * step * step
-        if not active.any():
-            active[sample.spreads.argmax()] = True
-        logs = log_gains(sample.records, sample.rows, sample.spreads, active)
+        widest, narrower, active = self._spread_over(step)
         if self.gains is None or len(self.gains) > count or not few:
-            whole = log_gains(self.sample.records, sample.rows, sample.spreads, active)
+            whole = self.sample
+            logs = log_gains(whole.records, whole.rows, whole.spreads, active)
             floor = OCTAVE / 3 * LOWEST - widest
-            self.gains, self._grades = graded_classes(
-                whole, self.sample.graded.grades, count, floor
-            )
-        gains, grades = self.gains, self._grades
+            self.gains, self._grades = graded_classes(logs, whole.graded.grades, count, floor)
+        return self._with_gains(sample, self.gains, step, few=few, rounds=rounds)
+
+    def refined(self, design: Design) -> Design:
+        """The last design again, its classes with the mean gains of the records that chose them."""
+        means = design.classes.gains.astype(np.float64)
+        times = np.bincount(self._chosen, minlength=len(means))
+        for gains, logs in zip(means.T, self._logs.T, strict=True):
+            sums = np.bincount(self._chosen, logs, len(means))
+            gains[times > 0] = sums[times > 0] / times[times > 0]
+        self.gains = np.rint(means).astype(np.int64)
+        return self._with_gains(self.sample, self.gains, design.step, few=False, rounds=2)
+
+    def _spread_over(self, step: float) -> tuple[int, NDArray[np.uint8], NDArray[np.bool_]]:
+        """The largest spread over a step, how much less others are, and which tell of gains."""
+        spreads = self.sample.spreads
+        units = np.rint(OCTAVE * np.log2(np.maximum(spreads, _TINY) / step)).astype(np.int64)
+        widest = int(units.max())
+        active = spreads**2 >= _ACTIVE * step * step
+        if not active.any():
+            active[spreads.argmax()] = True
+        return widest, np.minimum(widest - units, 255).astype(np.uint8), active
+
+    def _with_gains(
+        self, sample: Sample, gains: NDArray[np.int64], step: float, *, few: bool, rounds: int
+    ) -> Design:
+        grades = self._grades
+        widest, narrower, active = self._spread_over(step)
+        spread = widest - narrower.astype(np.int64)
+        logs = log_gains(sample.records, sample.rows, sample.spreads, active)
         highest = _highest(widest + int(gains.max()))
         if highest >= self.tables.lowest + self.tables.classes:
             self.tables = self._wider(highest)
@@ -162,13 +186,16 @@ class Designer:
         for _ in range(rounds):
             order = Order.of(self.tables, spread, gains)
             blank = Classes(gains, steps, np.zeros(len(gains), np.int64))
-            searcher = Searcher(self.tables, order, blank, sample.threads)
+            tables = self.tables
+            if few:
+                tables = replace(tables, states=min(self.states, self.scouts))
+            searcher = Searcher(tables, order, blank, self.scouts, sample.threads)
             curves = searcher.curves(sample.records, near)
             # what no class can hold is kept raw
             holds = curves[:, :, 0].min(axis=1) < IMPOSSIBLE
             if not holds.all() and holds.any():
                 sample = sample.some(holds)
-                near, curves = near[holds], curves[holds]
+                near, curves, logs = near[holds], curves[holds], logs[holds]
             first = first_lengths(curves, near, len(gains))
             lengths, chosen = settle_lengths(curves, near, first)
             own = Classes(gains, steps, lengths)
@@ -183,6 +210,7 @@ class Designer:
                 self.tables = family_tables(self.tables, seen)
             else:
                 self.tables = counted_tables(self.tables, seen, times, away)
+        self._logs, self._chosen = logs, chosen
         fits = got >= 0
         lost = self._uncoded(sample, order, got)
         away = found[fits, 1] * step * step + lost[fits]
@@ -201,7 +229,8 @@ class Designer:
         sample, gains = self.sample, design.classes.gains
         steps = np.full(len(gains), step, np.float32)
         searcher = replace(
-            design.searcher(sample.threads), classes=replace(design.classes, steps=steps)
+            design.searcher(self.scouts, sample.threads),
+            classes=replace(design.classes, steps=steps)
         )
         logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
         near = nearest_classes(logs, sample.graded.grades, gains, design.grades, self.reach)

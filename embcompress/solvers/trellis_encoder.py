@@ -37,19 +37,23 @@ class Effort:
 
     Args:
         states: Of the state machine, unless others are asked for.
+        scouts: States, at most, of the one with which classes are designed.
         reach: Classes that are tried for a record.
         tries: Searches of the chosen one.
         sample: Records that are fitted to, at most.
         weights: Numbers of a sample, about: fewer records if they are long.
         rounds: Steps that are tried on all of them.
+        refinements: How often classes move to the records that chose them.
     """
 
     states: int
+    scouts: int
     reach: int
     tries: int
     sample: int
     weights: int
     rounds: int
+    refinements: int
 
     def records(self, size: int) -> int:
         """Records of a sample, ``size`` numbers each."""
@@ -58,9 +62,9 @@ class Effort:
 
 _LEAST_SAMPLE = 3072
 EFFORTS = {
-    "fast": Effort(8, 2, 1, 6144, 400_000, 3),
-    "normal": Effort(32, 3, 1, 12288, 800_000, 4),
-    "best": Effort(32, 5, 3, 24576, 4_000_000, 6),
+    "fast": Effort(8, 8, 2, 1, 6144, 400_000, 3, 0),
+    "normal": Effort(32, 8, 3, 1, 12288, 800_000, 4, 1),
+    "best": Effort(32, 32, 7, 12, 24576, 4_000_000, 6, 4),
 }
 
 
@@ -125,7 +129,7 @@ class RecordEncoder:
         self._effort = effort
         self._spreads = np.maximum(np.exp2(design.spreads / 24) * design.step, 1e-30)
         self._searcher = replace(
-            design.searcher(1),
+            design.searcher(effort.scouts, 1),
             classes=replace(
                 design.classes,
                 steps=(design.step * grades.scales[design.grades]).astype(np.float32),
@@ -166,13 +170,14 @@ class RecordEncoder:
             return encoded
         return self._measured(rows, encoded)
 
-    def mean_bits(self, graded: Graded) -> float:
-        """Mean length of records, in bits."""
+    def lengths(self, graded: Graded) -> NDArray[np.float64]:
+        """Lengths of records, float64 [m], in bits."""
         count = len(graded.records)
         classes = np.full(count, self.codec.raw_class, np.int64)
         codes, bits = np.zeros(graded.records.shape, np.int32), np.zeros(count)
         self._choose(graded, np.arange(count), 1.0, classes, codes, bits)
-        return float(np.array(self.codec.stream.lengths, np.float64)[classes].mean())
+        found: NDArray[np.float64] = np.array(self.codec.stream.lengths, np.float64)[classes]
+        return found
 
     def _constant(self, rows: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Records with constant rows, which are kept exactly; their classes are set."""
@@ -210,13 +215,11 @@ class RecordEncoder:
             got, own, found = self._searcher.paths(
                 some, near, worth, slacks, self._effort.tries, STEEP if last else LADDER
             )
-            fits = got >= 0
-            if last:
-                # a record that loses much is better kept raw
-                picked = (near == got[:, None]).argmax(axis=1)
-                own_worth = worth[np.arange(len(near)), picked]
-                total = found[:, 1] * own_worth + classes_known.lengths[np.maximum(got, 0)]
-                fits &= total < raw_bits
+            # a record that loses much is better kept raw
+            picked = (near == got[:, None]).argmax(axis=1)
+            own_worth = worth[np.arange(len(near)), picked]
+            total = found[:, 1] * own_worth + classes_known.lengths[np.maximum(got, 0)]
+            fits = (got >= 0) & (total < raw_bits)
             classes[which[fits]] = got[fits]
             codes[which[fits]] = own[fits]
             bits[which[fits]] = found[fits, 0]

@@ -29,7 +29,7 @@ from embcompress.solvers.trellis_weights import Graded, Grades
 if TYPE_CHECKING:
     from embcompress.solvers.run import Run
     from embcompress.solvers.statistics import Statistics
-    from embcompress.tables.rows import Rows
+    from embcompress.tables.rows import Rows, Tile
 
 _FEW_ROWS, _FEW_WEIGHTS = 2000, 60_000
 """Tables of magnitudes follow a rule below."""
@@ -49,8 +49,9 @@ _NEAR = 64
 _AIMS, _CAUTION, _LEAST_SHARE = 6, 0.985, 0.8
 _STRIDE, _REACH = 0.5, 4.0
 """Octaves that a step is changed by at once, and how far it may come from the designed one."""
-_TRIED, _CLOSE = 1024, 0.002
-"""Records that a design is tried on, and how near to the wished bits they have to come."""
+_TRIED, _TRIED_WEIGHTS, _CLOSE = 1024, 1_500_000, 0.0005
+"""Records that a design is tried on, at least, or as many as have so many numbers, and how near to
+the wished bits they have to come."""
 _LEAST = 8.0
 _LEAST_HALVES = 3
 _LARGEST = 1e37
@@ -98,6 +99,11 @@ class TrellisFit(TrellisEncoder, Elastic):
         same = (drawn == drawn[:, :1]).all(axis=1) if d > 1 else np.zeros(len(drawn), np.bool_)
         kept = ~np.repeat(same.reshape(-1, r).any(axis=1), r)
         plain, drawn = coordinates[kept], drawn[kept]
+        self._logs = self._frame.log_norms(drawn)
+        self._mean_log = 0.0
+        if len(plain):
+            whole = len(coordinates) >= n
+            self._mean_log = float(self._logs.mean()) if whole else self._mean_of_logs()
         frequencies = None if frequencies is None else frequencies[kept]
         self._share = len(plain) / max(len(coordinates), 1)
         self._grades = {
@@ -112,6 +118,19 @@ class TrellisFit(TrellisEncoder, Elastic):
             self._design = self._designed(bits)
         self._designed_step = self._design.step
         self._build()
+
+    def _mean_of_logs(self) -> float:
+        """Mean logarithm of the norms of all rows that are not constant."""
+        d, frame = self._rows.shape[1], self._frame
+
+        def one(tile: Tile) -> tuple[float, int]:
+            rows = tile.rows
+            if d > 1:
+                rows = rows[(rows != rows[:, :1]).any(axis=1)]
+            return float(frame.log_norms(rows).sum()), len(rows)
+
+        totals = [*self._context.each(self._rows, one, "norms")]
+        return sum(t for t, _ in totals) / max(sum(c for _, c in totals), 1)
 
     def _graded(self, graded: Graded, r: int) -> Sample:
         """A sample of records of r rows."""
@@ -148,6 +167,10 @@ class TrellisFit(TrellisEncoder, Elastic):
         away = drawn.astype(np.float64) / frame.unit - back
         return float(np.einsum("ij,ij->i", away, away).mean())
 
+    def _designer_of(self, sample: Sample) -> Designer:
+        states, effort = self._wish.states, self._effort
+        return Designer(sample, states, effort.scouts, effort.reach, small=self._small)
+
     @property
     def _records(self) -> int:
         return -(-self._rows.shape[0] // self._sample.rows)
@@ -160,7 +183,7 @@ class TrellisFit(TrellisEncoder, Elastic):
         scores = []
         for sample in samples:
             self._sample = sample
-            designer = Designer(sample, self._wish.states, self._effort.reach, small=self._small)
+            designer = self._designer_of(sample)
             count = max(1, min(15 if sample.rows == 1 else 63, len(sample.records) // 8))
             design = designer.at(step, count, few=True)
             size = design.bits + 8 * self._shared_bytes(design) / self._records
@@ -171,7 +194,7 @@ class TrellisFit(TrellisEncoder, Elastic):
     def _designed(self, bits: float) -> Design:
         """The design for so many bits of a row, or for the wished error."""
         sample = self._sample
-        self._designer = Designer(sample, self._wish.states, self._effort.reach, small=self._small)
+        self._designer = self._designer_of(sample)
         if not len(sample.records) or not (sample.spreads > 0).any():
             return self._idle()
         variances = sample.spreads**2
@@ -194,7 +217,10 @@ class TrellisFit(TrellisEncoder, Elastic):
         self._designer.gains = None
         self._count = usual
         step = self._solved(step, usual, self._effort.rounds, few=False)
-        return self._designer.finish(self._designer.at(step, usual, few=False))
+        design = self._designer.at(step, usual, few=False)
+        for _ in range(self._effort.refinements):
+            design = self._designer.refined(design)
+        return self._designer.finish(design)
 
     def _solved(self, guess: float, count: int, rounds: int, *, few: bool) -> float:
         """The step whose design has the wished size or error."""
@@ -340,23 +366,24 @@ class TrellisFit(TrellisEncoder, Elastic):
         special *= self._sample.rows
         wanted = (room / self._records - special) / max(self._share, 1e-9)
 
-        def size(step: float) -> float:
+        def bits(step: float) -> float:
             nonlocal design
             design = designer.relengthen(self._design, step)
             return design.bits - side
 
-        tried = self._sample.graded.some(slice(_TRIED))
+        size = max(self._sample.records.shape[1], 1)
+        tried = self._sample.graded.some(slice(max(_TRIED, _TRIED_WEIGHTS // size)))
         active = max(self._sample.rows * int(design.active.sum()), 1)
         designed = self._designed_step
-        step = solve_step(size, wanted, self._design.step, active, _AIMS, _CLOSE / 2 * wanted)
+        step = solve_step(bits, wanted, self._design.step, active, _AIMS, _CLOSE * wanted)
         step = min(max(step, designed / _REACH), designed * _REACH)
         low, high = 0.0, math.inf
         for _ in range(2 * _AIMS):
-            size(step)
+            bits(step)
             self._design = design
             self._build()
             # what the design promises is a bound; searches come near to it
-            over = self._coder.mean_bits(tried) - wanted
+            over = self._corrected_mean(self._coder.lengths(tried)) - wanted
             if abs(over) < _CLOSE * wanted:
                 break
             low, high = (step, high) if over > 0 else (low, step)
@@ -365,6 +392,14 @@ class TrellisFit(TrellisEncoder, Elastic):
                 # raw records make the size of few bits steeper than coordinates do
                 step = math.sqrt(low * high)
             step = min(max(step, designed / _REACH), designed * _REACH)
+
+    def _corrected_mean(self, lengths: NDArray[np.float64]) -> float:
+        """Mean length of all records by those of the sample's first: norms tell them apart."""
+        logs = self._logs.reshape(-1, self._sample.rows)[: len(lengths)].mean(axis=1)
+        away = logs - logs.mean()
+        spread = float(away @ away)
+        slope = float(away @ lengths) / spread if spread > 0 else 0.0
+        return float(lengths.mean()) + slope * (self._mean_log - float(logs.mean()))
 
     def reach_error(self) -> None:
         """Encode within the wished error."""

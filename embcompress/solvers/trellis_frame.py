@@ -18,6 +18,8 @@ _OFFSET_BITS = 16
 _WIDEST = 8192
 """Columns above which a basis is not tried."""
 _HUGE = 1e38
+_LEAST_SQUARE = 2.0**-60
+"""Squares of norms below count as this in logarithms."""
 _NOISE = {
     2: 0.1188, 3: 0.03744, 4: 0.01154, 5: 0.003495, 6: 0.00104, 7: 0.000304, 8: 0.0000877,
     9: 0.0000249, 10: 0.00000697, 11: 0.00000193, 12: 0.00000053,
@@ -47,9 +49,20 @@ class Frame:
 
     def coordinates(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Coordinates of rows, float32 [b, n], over ``unit``."""
+        scaled = self._centred(rows)
+        return scaled if self.analysis is None else scaled @ self.analysis
+
+    def log_norms(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Logarithms to base 2 of the norms of rows less the offset, float64 [b], over ``unit``."""
+        centred = self._centred(rows)
+        squares = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
+        found: NDArray[np.float64] = 0.5 * np.log2(np.maximum(squares, _LEAST_SQUARE))
+        return found
+
+    def _centred(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         scaled = np.multiply(rows, 1 / self.unit, dtype=np.float64).astype(np.float32)
         scaled -= self.offset.astype(np.float32) * self.offset_unit
-        return scaled if self.analysis is None else scaled @ self.analysis
+        return scaled
 
 
 def water_level(variances: NDArray[np.float64], bits: float) -> float:

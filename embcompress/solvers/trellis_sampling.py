@@ -93,7 +93,7 @@ def sampled(
     random = np.random.default_rng([context.seed, n, r])
     if r == 1 and rows.weights is None:
         assert found.sample is not None
-        return found.sample[random.permutation(len(found.sample))], None
+        return found.sample[random.permutation(len(found.sample))[:count]], None
     records = max(n // r, 1)
     chosen = np.sort(random.permutation(records)[:count]) * r
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,19 @@ class Searcher:
         tables: Of magnitudes.
         order: In which classes code coordinates.
         classes: Gains, steps and lengths.
+        scouts: States, at most, of the machine behind `curves`; None for all.
         threads: Cores to use.
     """
 
     tables: Tables
     order: Order
     classes: Classes
+    scouts: int
     threads: int = 1
+
+    @cached_property
+    def _scout(self) -> Tables:
+        return replace(self.tables, states=min(self.tables.states, self.scouts))
 
     def curves(
         self, rows: NDArray[np.float32], candidates: NDArray[np.int64]
@@ -57,13 +64,13 @@ class Searcher:
         from embcompress.kernels.viterbi import curves_at
 
         out = np.full((*candidates.shape, len(LADDER)), np.inf, np.float32)
-        tables, order = self.tables, self.order
+        tables, order, scout = self.tables, self.order, self._scout
 
         def one(some: slice) -> None:
             curves_at(
                 rows[some], candidates[some], order.tables, order.places, order.counts,
                 self.classes.steps, tables.most, tables.low, tables.rate, tables.shift,
-                tables.quick, tables.levels, tables.bits, tables.origins, tables.butterflies,
+                tables.quick, tables.levels, tables.bits, scout.origins, scout.butterflies,
                 LADDER, out[some],
             )  # fmt: skip
 

@@ -19,7 +19,7 @@ def searcher(states: int, step: float = 0.3, highest: int = 9) -> Searcher:
     gains = np.array([[-20, -10], [0, 5], [20, 9]], np.int64)
     lengths = np.array([30, 60, 95], np.int64)
     classes = Classes(gains, np.full(3, step, np.float32), lengths)
-    return Searcher(tables, Order.of(tables, spreads, gains), classes)
+    return Searcher(tables, Order.of(tables, spreads, gains), classes, states)
 
 
 def records(count: int, seed: int = 0) -> np.ndarray:
@@ -104,7 +104,7 @@ def test_large_values_take_raw_bits_and_escapes():
     gains = np.array([[0]], np.int64)
     lengths = np.array([60], np.int64)
     order = Order.of(tables, np.array([24 * 8]), gains)
-    made = Searcher(tables, order, Classes(gains, np.ones(1, np.float32), lengths))
+    made = Searcher(tables, order, Classes(gains, np.ones(1, np.float32), lengths), 32)
     rows = np.array([[300.0], [2000.0], [1e9]], np.float32)
     one = np.zeros((3, 1), np.int64)
     got, codes, found = made.paths(rows, one, np.ones((3, 1), "f4"), np.zeros(3, "f4"), 1)
