@@ -421,9 +421,8 @@ def curves_at(
     width = candidates.shape[1]
     costs = np.empty((2 * max(states, 2) + 1) * LANES, np.float32)
     branch = np.empty(5 * LANES, np.float32)
-    back = np.empty((m, 4 + max(states, 2)), np.uint16)
     model = addresses(most, low, rate, shift, quick, levels, bits, origins, butterflies)
-    costs_at, branch_at, back_at = aligned(costs), aligned(branch), address(back)
+    costs_at, branch_at = aligned(costs), aligned(branch)
     rows_at, out_at = address(rows), address(out)
     tables_at, places_at = address(tables), address(places)
     multipliers = load(ladder, 0)
@@ -439,7 +438,6 @@ def curves_at(
             best_costs(costs_at + 4 * begin, states, out_at + 4 * LANES * (i * width + j))
     keep(costs)
     keep(branch)
-    keep(back)
 
 
 @kernel(

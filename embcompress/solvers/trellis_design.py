@@ -143,7 +143,7 @@ class Designer:
             rounds: Searches, each followed by new tables.
         """
         sample = self.sample.some(slice(_FEW)) if few else self.sample
-        widest, narrower, active = self._spread_over(step)
+        widest, _, active = self._spread_over(step)
         if self.gains is None or len(self.gains) > count or not few:
             whole = self.sample
             logs = log_gains(whole.records, whole.rows, whole.spreads, active)
@@ -230,7 +230,7 @@ class Designer:
         steps = np.full(len(gains), step, np.float32)
         searcher = replace(
             design.searcher(self.scouts, sample.threads),
-            classes=replace(design.classes, steps=steps)
+            classes=replace(design.classes, steps=steps),
         )
         logs = log_gains(sample.records, sample.rows, sample.spreads, design.active)
         near = nearest_classes(logs, sample.graded.grades, gains, design.grades, self.reach)

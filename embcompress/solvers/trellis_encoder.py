@@ -62,7 +62,7 @@ class Effort:
 
 _LEAST_SAMPLE = 3072
 EFFORTS = {
-    "fast": Effort(8, 8, 2, 1, 6144, 400_000, 3, 0),
+    "fast": Effort(8, 8, 2, 1, 6144, 400_000, 3, 1),
     "normal": Effort(32, 8, 3, 1, 12288, 800_000, 4, 1),
     "best": Effort(32, 32, 7, 12, 24576, 4_000_000, 6, 4),
 }

@@ -49,8 +49,8 @@ class Frame:
 
     def coordinates(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Coordinates of rows, float32 [b, n], over ``unit``."""
-        scaled = self._centred(rows)
-        return scaled if self.analysis is None else scaled @ self.analysis
+        centred = self._centred(rows)
+        return centred if self.analysis is None else centred @ self.analysis
 
     def log_norms(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logarithms to base 2 of the norms of rows less the offset, float64 [b], over ``unit``."""

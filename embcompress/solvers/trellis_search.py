@@ -35,7 +35,7 @@ class Searcher:
         tables: Of magnitudes.
         order: In which classes code coordinates.
         classes: Gains, steps and lengths.
-        scouts: States, at most, of the machine behind `curves`; None for all.
+        scouts: States, at most, of the machine behind `curves`.
         threads: Cores to use.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,6 +265,80 @@ def test_json_tells_all_bytes(tmp_path, run, glove_slice):
     assert json.loads(dry)["file_bytes"] == json.loads(real)["file_bytes"] == output.stat().st_size
 
 
+def test_no_record_loses_more_than_raw_ones_cost():
+    """Rows that are too long for all classes are raw, not coded far below their energy."""
+    rows = gaussian(8000, 24)
+    frequencies = np.where(np.arange(8000) % 2, 1.0, 16.0)
+    table = compress(rows, Limit(bits=5.0, weight="frequency"), frequencies=frequencies)
+    squares = ((rows - table.restore().astype(np.float64)) ** 2).sum(axis=1) * frequencies
+    # 384 raw bits are worth about twenty times the mean error, beside 120
+    others = np.sort(squares / squares.mean())
+    assert (others > 24).sum() <= 4
+
+
+def test_a_harder_search_is_better(glove_slice):
+    """At equal bytes; the longest search on rows as long as it is for."""
+    rows = glove_slice[:4000].reshape(1000, 200)
+    rows = rows @ np.linalg.qr(np.random.default_rng(0).standard_normal((200, 200)))[0]
+    gaps = []
+    for effort in ("fast", "normal", "best"):
+        table = compress(rows.astype(np.float32), Limit(bits=3.0, effort=effort))
+        gaps.append(relative_error(rows, table.restore()))
+    assert gaps[0] > gaps[1] > gaps[2]
+
+
+def test_classes_move_to_the_records_that_chose_them(glove_slice):
+    """Distortion and bits together fall with every refinement, or hardly rise."""
+    from embcompress.solvers.trellis_design import Designer, Sample
+    from embcompress.solvers.trellis_search import LAMBDA
+    from embcompress.solvers.trellis_weights import Grades
+
+    rows = glove_slice[:8000]
+    records = np.ascontiguousarray(rows.reshape(2000, 200))
+    graded = Grades.of("none", 4, 1.0, rows, None).graded(rows, rows, None)
+    assert graded.records.shape == records.shape
+    spreads = np.sqrt((rows.astype(np.float64) ** 2).mean(axis=0))
+    designer = Designer(Sample(graded, 4, spreads, 2), 8, 8, 3, small=False)
+    design = designer.at(0.2, 31, few=False)
+    totals = []
+    for _ in range(4):
+        totals.append(design.distortion / (0.2 * 0.2 * LAMBDA) + design.bits)
+        design = designer.refined(design)
+    assert totals[-1] < totals[0]
+    assert max(np.diff(totals)) < 1e-3 * totals[0]
+
+
+def test_norms_correct_the_mean_length(glove_slice):
+    """A sample whose rows are all short tells how long records are, once norms are known."""
+    from embcompress.solvers.trellis_fit import TrellisFit
+    from embcompress.solvers.trellis_frame import frame_of
+
+    wide = glove_slice.astype(np.float64)
+    largest, gram = float(np.abs(wide).max()), wide.T @ wide / len(wide)
+    frame = frame_of(largest, wide.mean(axis=0), gram, len(wide), 100)
+    norms = np.linalg.norm(wide - wide.mean(axis=0), axis=1) / frame.unit
+    assert np.allclose(frame.log_norms(glove_slice), np.log2(norms), atol=1e-3)
+    logs = frame.log_norms(glove_slice)
+    some = np.sort(np.argsort(logs)[:5000])
+    fit = TrellisFit.__new__(TrellisFit)
+    fit._logs, fit._mean_log = logs[some], float(logs.mean())
+    fit._sample = type("OneRow", (), {"rows": 1})()
+    lengths = 100 + 30 * logs
+    assert fit._corrected_mean(lengths[some]) == pytest.approx(lengths.mean())
+    assert abs(lengths[some].mean() - lengths.mean()) > 1
+
+
+def test_a_sample_is_no_larger_than_asked_for(glove_slice):
+    from embcompress.solvers.trellis_sampling import sampled
+
+    rows = SimpleNamespace(shape=glove_slice.shape, weights=None)
+    found = SimpleNamespace(sample=glove_slice[:5000])
+    drawn, frequencies = sampled(rows, found, 1, 700, SimpleNamespace(seed=0))
+    assert frequencies is None
+    assert len(drawn) == 700
+    assert np.isin(drawn[:, 0], found.sample[:, 0]).all()
+
+
 def test_records_that_never_come_out_are_raw(monkeypatch, glove_slice):
     """However often a record fails, it is written in the end, and its neighbours are whole."""
     from embcompress.solvers.trellis_encoder import RecordEncoder
@@ -327,7 +402,7 @@ def test_recommender_factors(name, bits, factors, tmp_path):
     job = Job(input=tmp_path / "t.npy", output=output, method=method, full_report=False)
     total = run(job, Progress()).report.total
     with embcompress.open(output) as artifact:
-        assert gap(factors[name], artifact["t"], total.artifact_bytes) <= 1.05
+        assert gap(factors[name], artifact["t"], total.artifact_bytes) <= 1.0
 
 
 def weighted_errors(rows, table, frequencies):
