@@ -71,8 +71,8 @@ class Limit(Method):
     effort: Annotated[
         Literal["fast", "normal", "best"],
         Option(
-            "How hard the encoder searches. best takes over four times as long as normal, for a tenth"
-            " of a dB at most, and next to nothing where records are short."
+            "How hard the encoder searches. best takes over four times as long as normal, for a"
+            " tenth of a dB at most, and next to nothing where records are short."
         ),
     ] = "normal"
     rows_per_record: Annotated[
