@@ -97,6 +97,11 @@ class Design:
     distortion: float
 
     @property
+    def cost(self) -> float:
+        """Bits of a record, and its distortion in what bits are worth."""
+        return self.bits + self.distortion / (self.step * self.step * LAMBDA)
+
+    @property
     def spreads(self) -> NDArray[np.int64]:
         """Of every coordinate over the step, in 1/24 octave."""
         return self.widest - self.narrower.astype(np.int64)
@@ -151,15 +156,21 @@ class Designer:
             self.gains, self._grades = graded_classes(logs, whole.graded.grades, count, floor)
         return self._with_gains(sample, self.gains, step, few=few, rounds=rounds)
 
-    def refined(self, design: Design) -> Design:
-        """The last design again, its classes with the mean gains of the records that chose them."""
-        means = design.classes.gains.astype(np.float64)
-        times = np.bincount(self._chosen, minlength=len(means))
-        for gains, logs in zip(means.T, self._logs.T, strict=True):
-            sums = np.bincount(self._chosen, logs, len(means))
-            gains[times > 0] = sums[times > 0] / times[times > 0]
-        self.gains = np.rint(means).astype(np.int64)
-        return self._with_gains(self.sample, self.gains, design.step, few=False, rounds=2)
+    def refined(self, design: Design, rounds: int) -> Design:
+        """The last design, its classes moved to the records that chose them while that pays."""
+        for _ in range(rounds):
+            kept = self.tables, self._seen, self.gains
+            gains = design.classes.gains
+            away = self._logs - gains[self._chosen]
+            times = np.maximum(np.bincount(self._chosen, minlength=len(gains)), 1)
+            moves = [np.bincount(self._chosen, a, len(gains)) / times for a in away.T]
+            self.gains = gains + np.rint(np.stack(moves, axis=1)).astype(np.int64)
+            tried = self._with_gains(self.sample, self.gains, design.step, few=False, rounds=2)
+            if tried.cost >= design.cost:
+                self.tables, self._seen, self.gains = kept
+                break
+            design = tried
+        return design
 
     def _spread_over(self, step: float) -> tuple[int, NDArray[np.uint8], NDArray[np.bool_]]:
         """The largest spread over a step, how much less others are, and which tell of gains."""

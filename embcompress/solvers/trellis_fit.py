@@ -23,7 +23,6 @@ from embcompress.solvers.trellis_sampling import (
     rows_of_record,
     sampled,
 )
-from embcompress.solvers.trellis_search import LAMBDA
 from embcompress.solvers.trellis_weights import Graded, Grades
 
 if TYPE_CHECKING:
@@ -186,8 +185,7 @@ class TrellisFit(TrellisEncoder, Elastic):
             designer = self._designer_of(sample)
             count = max(1, min(15 if sample.rows == 1 else 63, len(sample.records) // 8))
             design = designer.at(step, count, few=True)
-            size = design.bits + 8 * self._shared_bytes(design) / self._records
-            score = design.distortion / (step * step * LAMBDA) + size
+            score = design.cost + 8 * self._shared_bytes(design) / self._records
             scores.append(score / sample.rows)
         return samples[int(np.argmin(scores))]
 
@@ -211,15 +209,13 @@ class TrellisFit(TrellisEncoder, Elastic):
             for count in counts:
                 self._designer.gains = None
                 design = self._designer.at(step, count, few=True)
-                size = design.bits + 8 * self._shared_bytes(design) / self._records
-                scores[count] = design.distortion / (step * step * LAMBDA) + size
+                scores[count] = design.cost + 8 * self._shared_bytes(design) / self._records
             usual = min(scores, key=lambda c: scores[c])
         self._designer.gains = None
         self._count = usual
         step = self._solved(step, usual, self._effort.rounds, few=False)
         design = self._designer.at(step, usual, few=False)
-        for _ in range(self._effort.refinements):
-            design = self._designer.refined(design)
+        design = self._designer.refined(design, self._effort.refinements)
         return self._designer.finish(design)
 
     def _solved(self, guess: float, count: int, rounds: int, *, few: bool) -> float:
