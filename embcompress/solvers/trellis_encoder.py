@@ -62,10 +62,18 @@ class Effort:
 
 _LEAST_SAMPLE = 3072
 EFFORTS = {
-    "fast": Effort(8, 8, 2, 1, 6144, 400_000, 3, 1),
-    "normal": Effort(32, 8, 3, 1, 12288, 800_000, 4, 1),
-    "best": Effort(32, 32, 7, 12, 24576, 4_000_000, 6, 4),
-}
+    "fast": Effort(
+        states=8, scouts=8, reach=2, tries=1, sample=6144, weights=400_000, rounds=3, refinements=1
+    ),
+    "normal": Effort(
+        states=32, scouts=8, reach=3, tries=1, sample=12288, weights=800_000, rounds=4,
+        refinements=1,
+    ),
+    "best": Effort(
+        states=32, scouts=32, reach=7, tries=12, sample=24576, weights=4_000_000, rounds=6,
+        refinements=4,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
