@@ -16,8 +16,6 @@ _MOST_ROWS = 256
 _BITS = 4.0
 _MOST_BITS = 16
 _LEAST_BYTES = 64
-_OVERHEAD = 0.1
-"""Bits of a weight that classes and addresses of a record take, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +155,7 @@ class Limit(Method):
         room += sum(made[k][1].stream.nbytes(rows.shape[0], 0) for k, rows in tables.items())
         whole = sum(math.prod(rows.shape) for rows in tables.values())
         # about what each table's own parts may take; it is settled to the byte once all are fitted
-        share = 8 * room / max(whole, 1) + _OVERHEAD
+        share = 8 * room / max(whole, 1)
         return dict.fromkeys(tables, replace(self, bits=round(min(max(share, 0.1), _MOST_BITS), 4)))
 
     def fit(self, rows: Rows, context: Context) -> Encoder:
