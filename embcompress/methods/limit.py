@@ -69,7 +69,7 @@ class Limit(Method):
     effort: Annotated[
         Literal["fast", "normal", "best"],
         Option(
-            "How hard the encoder searches. best takes over four times as long as normal, for a"
+            "How hard the encoder searches. best takes about four times as long as normal, for a"
             " tenth of a dB at most, and next to nothing where records are short."
         ),
     ] = "normal"
